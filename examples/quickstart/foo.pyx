@@ -1,0 +1,2 @@
+cpdef int sqr(int x):
+    return x * x

@@ -1,0 +1,5 @@
+"""``python -m cyhot`` is the ``cyhot`` command."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,88 @@
+"""The include folders that cimported packages need, found without importing them here."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable
+
+from .commands import run
+from .observe import digest, find_package, hash_file, search_path
+from .store import Store
+
+_ASK = """\
+import importlib, json, sys
+sys.path[:] = json.loads(sys.argv[1])
+print("cyhot:" + json.dumps(importlib.import_module(sys.argv[2]).get_include()))
+"""
+
+
+def numpy_include(opened: Iterable[str], c_text: str) -> tuple[str, str]:
+    """NumPy's include folder and the file that has its version, where NumPy is used.
+
+    Args:
+        opened: The files that Cython opened.
+        c_text: The generated C.
+
+    Returns:
+        `("", "")` where NumPy is not used, or not installed.
+    """
+    if not any(_is_numpy_pxd(path) for path in opened) and not re.search(
+        r'#\s*include\s*["<]numpy/', c_text
+    ):
+        return "", ""
+    package = find_package("numpy")
+    for core in ("_core", "core"):  # NumPy 2, NumPy 1
+        folder = os.path.join(package, core, "include")
+        if package and os.path.isfile(os.path.join(folder, "numpy", "arrayobject.h")):
+            return folder, os.path.join(package, "version.py")
+    return "", ""
+
+
+def _is_numpy_pxd(path: str) -> bool:
+    folder, name = os.path.split(path)
+    return os.path.basename(folder) == "numpy" and name.startswith("__init__.")
+
+
+def cimported_packages(names: Iterable[str], module: str) -> list[str]:
+    """Top-level packages among cimported names whose ``__init__.py`` has a ``get_include``.
+
+    Args:
+        names: Full names of what was cimported.
+        module: The importing module: its own package cannot be imported to be asked.
+    """
+    own = module.partition(".")[0]
+    tops = dict.fromkeys(name.partition(".")[0] for name in names)
+    return [top for top in tops if top not in (own, "numpy") and _has_get_include(top)]
+
+
+def _has_get_include(package: str) -> bool:
+    folder = find_package(package)
+    try:
+        with open(os.path.join(folder, "__init__.py"), encoding="utf-8") as file:
+            return bool(folder) and "get_include" in file.read()
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def get_include(package: str, store: Store, folder: str) -> list[str]:
+    """What a package's ``get_include()`` returns, asked in a process of its own.
+
+    Args:
+        package: The package.
+        store: Remembers the answer for this version of the package.
+        folder: Where to run.
+    """
+    init = os.path.join(find_package(package), "__init__.py")
+    name = f"include-{digest(f'{init}{chr(0)}{hash_file(init)}'.encode())}"
+    kept = store.read("cache", name)
+    if kept:
+        return list(json.loads(kept))
+    told = run([sys.executable, "-c", _ASK, json.dumps(search_path()), package], folder)
+    found = re.search(r"^cyhot:(.*)$", told.output, re.MULTILINE)
+    answer = json.loads(found[1]) if found and told.status == 0 else []
+    folders = [answer] if isinstance(answer, str) else list(answer)
+    store.keep(f"cache/{name}", json.dumps(folders).encode())
+    return folders

@@ -1,0 +1,282 @@
+"""What an image was built from, and whether all of that is still so.
+
+Invariant 1: an image is loaded only if its record matches the sources as they are now.
+`differences` decides; whatever it cannot prove to be unchanged is a difference. A file is
+unchanged if size, mtime, ctime and inode are, and if it is older than the clock tick in which
+they were noted; else its content is hashed.
+
+On the warm path: a record is read with marshal and checked with one stat per file and folder.
+"""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Iterator
+
+from .observe import DirSig, FileSig, Observer, is_young
+
+FileRow = tuple[str, FileSig, str, str, str]
+"""Path, signature, content hash, relation (``"cimported by"`` ...), whom it is a relation to."""
+DirRow = tuple[str, DirSig, tuple[str, ...], tuple[str, ...]]
+"""Folder, signature, names that must be absent, names that must be present. ``a*b`` stands for
+every name that starts with a and ends with b."""
+GlobRow = tuple[str, tuple[str, ...], tuple[tuple[str, DirSig | None], ...]]
+"""Pattern, the files it named, the folders that it looked into."""
+ToolRow = tuple[str, str, str, FileSig | None, str]
+"""Kind, request, path, signature, identity (see `Observer.tool`)."""
+LookupRow = tuple[str, str, bool, bool, str, tuple[str, ...], str]
+Difference = tuple[str, str, str, str]
+"""Kind, subject, before, after."""
+
+
+class Record:
+    """One image and everything that it depends on."""
+
+    __slots__ = (
+        "as_of",
+        "built_at",
+        "cython_version",
+        "digest",
+        "dirs",
+        "files",
+        "globs",
+        "image",
+        "image_size",
+        "lookups",
+        "reasons",
+        "seconds",
+        "shared",
+        "standard",
+        "sys_path",
+        "tools",
+    )
+
+    image: str  # the image's path below the store's images/
+    image_size: int
+    digest: str
+    as_of: int  # when the signatures were noted, ns since the epoch
+    files: tuple[FileRow, ...]
+    dirs: tuple[DirRow, ...]
+    globs: tuple[GlobRow, ...]
+    tools: tuple[ToolRow, ...]
+    shared: str  # the Closure of system files, by name
+    lookups: tuple[LookupRow, ...]
+    sys_path: tuple[str, ...]
+    standard: str  # Cython's Includes folder
+    cython_version: int
+    reasons: tuple[str, ...]  # why it was built
+    built_at: int
+    seconds: float
+
+    def pack(self) -> tuple[object, ...]:
+        """The record as a tuple that marshal can write."""
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    @classmethod
+    def unpack(cls, values: tuple[object, ...]) -> Record:
+        """The record that `pack` made the tuple of."""
+        record = cls()
+        for name, value in zip(cls.__slots__, values, strict=True):
+            setattr(record, name, value)
+        return record
+
+
+class Closure:
+    """System files (compiler's, Python's, installed packages') that many images share."""
+
+    __slots__ = ("as_of", "dirs", "files")
+
+    def __init__(self, files: tuple[FileRow, ...], dirs: tuple[DirRow, ...], as_of: int) -> None:
+        self.files = files
+        self.dirs = dirs
+        self.as_of = as_of
+
+
+def dump_records(records: list[Record]) -> bytes:
+    """The bytes of a record file."""
+    return marshal.dumps([record.pack() for record in records])
+
+
+def load_records(data: bytes) -> list[Record]:
+    """The records in a file's bytes; none if a crash left it damaged."""
+    try:
+        return [Record.unpack(values) for values in marshal.loads(data)]
+    except (ValueError, EOFError, TypeError):
+        return []
+
+
+def dump_closure(closure: Closure) -> bytes:
+    """The bytes of a closure file."""
+    return marshal.dumps((closure.files, closure.dirs, closure.as_of))
+
+
+def load_closure(data: bytes) -> Closure | None:
+    """The closure in a file's bytes, None if it is damaged."""
+    try:
+        files, dirs, as_of = marshal.loads(data)
+    except (ValueError, EOFError, TypeError):
+        return None
+    return Closure(files, dirs, as_of)
+
+
+def differences(record: Record, shared: Closure | None, look: Observer) -> Iterator[Difference]:
+    """All in which the world differs from what the record was made from; nothing if it's current.
+
+    Args:
+        record: The record.
+        shared: Its closure of system files, None if that is lost.
+        look: The world as it is now.
+
+    Yields:
+        (kind, subject, before, after), the likeliest first. The caller that only wants to know
+        *whether* takes the first.
+    """
+    yield from _file_differences(record.files, record.as_of, look)
+    yield from _dir_differences(record.dirs, record.as_of, look)
+    yield from _glob_differences(record.globs, record.as_of, look)
+    yield from _tool_differences(record.tools, record.as_of, look)
+    yield from _search_differences(record, look)
+    if shared is not None:
+        yield from _file_differences(shared.files, shared.as_of, look)
+        yield from _dir_differences(shared.dirs, shared.as_of, look)
+    elif record.shared:
+        yield "lost", "the list of system headers", "", ""
+
+
+def _file_differences(
+    rows: tuple[FileRow, ...], as_of: int, look: Observer
+) -> Iterator[Difference]:
+    for path, sig, content, _relation, _via in rows:
+        now = look.sig(path)
+        if now == sig and not is_young(sig[1:3], as_of):
+            continue
+        if now is None:
+            yield "removed", path, content, ""
+        elif look.hash(path) != content:
+            yield "changed", path, content, look.hash(path)
+
+
+def _dir_differences(rows: tuple[DirRow, ...], as_of: int, look: Observer) -> Iterator[Difference]:
+    for folder, sig, absent, present in rows:
+        if look.dir(folder) == sig and not is_young(sig[1:], as_of):
+            continue
+        names = look.names(folder)
+        for name in absent:
+            if name in names or ("*" in name and any(fits(name, other) for other in names)):
+                yield "appeared", f"{folder}/{name}", "", ""
+        for name in present:
+            if name not in names:
+                yield "vanished", f"{folder}/{name}", "", ""
+
+
+def fits(pattern: str, name: str) -> bool:
+    """Whether a name starts and ends as the pattern ``start*end`` says."""
+    start, _, end = pattern.partition("*")
+    return len(name) >= len(start) + len(end) and name.startswith(start) and name.endswith(end)
+
+
+def _glob_differences(
+    rows: tuple[GlobRow, ...], as_of: int, look: Observer
+) -> Iterator[Difference]:
+    for pattern, result, folders in rows:
+        if all(
+            look.dir(folder) == sig and (sig is None or not is_young(sig[1:], as_of))
+            for folder, sig in folders
+        ):
+            continue
+        from .inputs import expand
+
+        if expand(pattern) != result:
+            yield "glob", pattern, "", ""
+
+
+def _tool_differences(
+    rows: tuple[ToolRow, ...], as_of: int, look: Observer
+) -> Iterator[Difference]:
+    for kind, request, path, sig, ident in rows:
+        now_path, now = look.tool(kind, request)
+        if not now_path and path:
+            continue  # a tool that is gone cannot build anew, and does not make the image wrong
+        if now_path == path and now == sig and (sig is None or not is_young(sig[1:3], as_of)):
+            continue
+        now_ident = look.ident(kind, request)
+        if now_ident != ident:
+            yield "tool", request, ident, now_ident
+
+
+def _search_differences(record: Record, look: Observer) -> Iterator[Difference]:
+    """Cython's searches again, where sys.path is another than the one they were made with."""
+    if look.sys_path() == record.sys_path:
+        return
+    from .graph import Lookup, search
+    from .inputs import ObserverLook
+
+    for row in record.lookups:
+        lookup = Lookup(*row)
+        if not lookup.use_sys_path:
+            continue
+        found = search(
+            lookup,
+            sys_path=look.sys_path(),
+            standard=record.standard,
+            version=record.cython_version,
+            look=ObserverLook(look),
+        )
+        if found != lookup.result:
+            yield "search", lookup.name + lookup.suffix, lookup.result, found
+
+
+def refreshed(record: Record, shared: Closure | None, look: Observer, now: int) -> bool:
+    """Note the present signatures in a record that was found to be current.
+
+    Files that were touched, or that were young when they were noted, need not be hashed again
+    from then on.
+
+    Args:
+        record: Changed in place.
+        shared: Its closure, changed in place.
+        look: The observer that the record was checked with, and no other.
+        now: When that check began, ns since the epoch.
+
+    Returns:
+        Whether something is better known than before, so that writing it down pays.
+    """
+    files = tuple((p, look.sig(p) or s, h, r, v) for p, s, h, r, v in record.files)
+    dirs = tuple((d, look.dir(d) or s, a, p) for d, s, a, p in record.dirs)
+    tools = tuple((k, r, *_seen(look, k, r, p, s), i) for k, r, p, s, i in record.tools)
+    before, after = _times(record.files, record.dirs), _times(files, dirs)
+    settled = _settled(before, record.as_of, after, now)
+    better = settled or files != record.files or dirs != record.dirs or tools != record.tools
+    record.files, record.dirs, record.tools, record.as_of = files, dirs, tools, now
+    if shared is not None and _refresh_closure(shared, look, now):
+        better = True
+    return better
+
+
+def _seen(
+    look: Observer, kind: str, request: str, path: str, sig: FileSig | None
+) -> tuple[str, FileSig | None]:
+    now_path, now = look.tool(kind, request)
+    return (now_path, now) if now_path else (path, sig)
+
+
+def _refresh_closure(shared: Closure, look: Observer, now: int) -> bool:
+    files = tuple((p, look.sig(p) or s, h, r, v) for p, s, h, r, v in shared.files)
+    dirs = tuple((d, look.dir(d) or s, a, p) for d, s, a, p in shared.dirs)
+    before, after = _times(shared.files, shared.dirs), _times(files, dirs)
+    better = _settled(before, shared.as_of, after, now)
+    better = better or files != shared.files or dirs != shared.dirs
+    shared.files, shared.dirs, shared.as_of = files, dirs, now
+    return better
+
+
+def _times(files: tuple[FileRow, ...], dirs: tuple[DirRow, ...]) -> list[tuple[int, ...]]:
+    return [row[1][1:3] for row in files] + [row[1][1:] for row in dirs]
+
+
+def _settled(
+    before: list[tuple[int, ...]], as_of: int, after: list[tuple[int, ...]], now: int
+) -> bool:
+    """Whether something that was young is old enough by now."""
+    pairs = zip(before, after, strict=True)
+    return any(is_young(old, as_of) and not is_young(new, now) for old, new in pairs)

@@ -1,0 +1,326 @@
+"""The steps from a source to an image in a temporary folder, and what they find out.
+
+One `Attempt` is one pass: read the source's own words, transpile, compile, link.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.machinery import EXTENSION_SUFFIXES
+
+from ..errors import CompileError, Diagnostic, read_source
+from . import publish
+from .assemble import probe_headers, probe_libraries
+from .commands import Command, Finished, run_all
+from .depfile import parse as parse_depfile
+from .diagnose import compiler_diagnostics
+from .header import read_header
+from .inputs import Prober
+from .observe import find_package
+from .packages import cimported_packages, get_include, numpy_include
+from .pyxbld import Special, special_build
+from .request import Request
+from .spec import BuildSpec, from_settings, pyxdep_patterns, transitive, with_header, with_special
+from .store import Store
+from .toolchain import (
+    Abilities,
+    Compiler,
+    abilities,
+    compile_flags,
+    find_compiler,
+    link_command,
+    no_compiler,
+    openmp_flags,
+    python_include_dirs,
+)
+from .transpile import NeedsCPlusPlus, TranspileRequest, TranspileResult, transpile
+
+_CPLUS = (".cpp", ".cc", ".cxx", ".c++", ".C")
+
+
+class Attempt:
+    """One pass through all steps.
+
+    Attributes:
+        spec: How the module is built, as far as it is known by now.
+        result: What transpiling gave.
+        image: The image's path in the temporary folder.
+        read: Files that the C compiler read.
+        linked: Files that the linker read.
+        depends: (pattern, what asks for it) of further files.
+        special: What the ``.pyxbld`` said.
+        steps: Options and command lines, for the image's identity.
+        phases: Seconds of each phase.
+        warnings: What Cython and the compilers had to say.
+    """
+
+    result: TranspileResult
+    image: str
+    can: Abilities
+
+    def __init__(self, request: Request, store: Store, folder: str) -> None:
+        self.source = request.source
+        self.settings = request.settings
+        self.store = store
+        self.folder = folder
+        self.began = time.time_ns()
+        self.stem = os.path.splitext(self.source.path)[0]
+        self.prober = Prober()
+        self.spec = from_settings(self.source.path, self.source.name, request.settings)
+        self.special = Special()
+        self.read: list[str] = []
+        self.linked: list[str] = []
+        self.depends: list[tuple[str, str]] = []
+        self.steps: list[tuple[str, ...]] = []
+        self.phases: dict[str, float] = {}
+        self.warnings: list[Diagnostic] = []
+        self.tools: list[tuple[str, str]] = []
+
+    def run(self) -> None:
+        """Make the image.
+
+        Raises:
+            CompileError: If the source, its ``.pyxbld`` or the generated C has errors.
+            StoreError: If the disk is full.
+        """
+        self._read_own_words()
+        with self._phase("transpile"):
+            self.result = self._transpile()
+        self.c_text = read_source(self.result.c_path) or ""
+        self._add_found()
+        objects = self._compile()
+        self._link(objects)
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter() - began
+
+    # What the source says --------------------------------------------------------------------
+
+    def _read_own_words(self) -> None:
+        """Header, .pyxbld and .pyxdep."""
+        path, prober, special = self.source.path, self.prober, f"{self.stem}.pyxbld"
+        header = read_header(path)
+        if prober.exists(special):
+            self.special = special_build(special, path, self.source.name, self.store)
+            header = read_header(path, self.special.aliases)
+        spec = with_header(self.spec, header, path, prober)
+        self.spec = with_special(spec, self.special, special, prober)
+        self.depends += [(pattern, path) for pattern in self.spec.depends]
+        listing = f"{self.stem}.pyxdep"
+        if prober.exists(listing):
+            patterns = pyxdep_patterns(listing, read_source(listing) or "")
+            self.depends += [(pattern, listing) for pattern in patterns]
+
+    # Transpiling -----------------------------------------------------------------------------
+
+    def _transpile(self) -> TranspileResult:
+        """Generate C, or C++ where that turns out to be needed."""
+        if self.spec.language != "c++":
+            try:
+                return self._transpile_as(False)
+            except NeedsCPlusPlus:
+                self.spec = replace(self.spec, language="c++")
+        return self._transpile_as(True)
+
+    def _transpile_as(self, cplus: bool) -> TranspileResult:
+        spec = self.spec
+        request = TranspileRequest(
+            source=spec.path,
+            module_name=spec.name,
+            output=self._in_folder(f"{os.path.basename(self.stem)}.{'cpp' if cplus else 'c'}"),
+            cplus=cplus,
+            language_level=spec.language_level,
+            directives=spec.directives,
+            forced=spec.forced,
+            include_path=spec.include_path,
+            compile_time_env=spec.compile_time_env,
+            annotate=True,
+            gdb=spec.profile == "debug",
+        )
+        result = transpile(request)
+        self.steps.append(("cython", *request.options()))
+        self.warnings.extend(result.warnings)
+        return result
+
+    def _in_folder(self, name: str) -> str:
+        return os.path.join(self.folder, name)
+
+    # What the generated C needs --------------------------------------------------------------
+
+    def _add_found(self) -> None:
+        """What cimported files ask for by themselves: libraries, include folders, OpenMP."""
+        result, spec = self.result, self.spec
+        for file in result.opened[1:]:
+            if file.path.endswith(".pxd") and not file.path.startswith(result.standard):
+                header = transitive(read_header(file.path))
+                spec = with_header(spec, header, file.path, self.prober)
+        include, version = numpy_include((file.path for file in result.opened), self.c_text)
+        if include:
+            spec = spec.with_list("include_dirs", [include])
+            self.depends.append((version, "numpy"))
+        cimported = [u.name for u in result.lookups if u.suffix == ".pxd" and u.result]
+        for package in cimported_packages(cimported, spec.name):
+            folders = get_include(package, self.store, self.folder)
+            spec = spec.with_list("include_dirs", folders)
+            self.depends.append((os.path.join(find_package(package), "__init__.py"), package))
+        self.spec = self._with_openmp(spec)
+
+    def _with_openmp(self, spec: BuildSpec) -> BuildSpec:
+        if "#pragma omp" not in self.c_text and '"omp.h"' not in self.c_text:
+            return spec
+        if any("openmp" in word for word in spec.extra_compile_args):
+            return spec
+        flags = openmp_flags(self._compiler(spec.language == "c++"), self.store)
+        if flags is None:
+            self.warnings.append(_no_openmp(spec.path))
+            return spec
+        spec = spec.with_list("extra_compile_args", flags[0])
+        return spec.with_list("extra_link_args", flags[1])
+
+    # Compiling -------------------------------------------------------------------------------
+
+    def _compiler(self, cplus: bool) -> Compiler:
+        compiler = find_compiler(cplus, os.environ)
+        if compiler is None:
+            raise no_compiler(self.source.path, self.source.name, cplus)
+        self.tools.extend(compiler.tools)
+        return compiler
+
+    def _compile(self) -> list[str]:
+        """Compile the C file and further sources; returns the objects."""
+        spec = self.spec
+        sources = [self.result.c_path, *spec.sources]
+        objects = [self._in_folder(f"{index}.o") for index in range(len(sources))]
+        commands = [self._compile_command(s, o) for s, o in zip(sources, objects, strict=True)]
+        self.can = abilities(self._compiler(spec.language == "c++"), self.store)
+        with self._phase("compile"):
+            self._run(commands)
+        self.read = [path for target in objects for path in self._depfile(f"{target}.d")]
+        chain = [*(os.path.dirname(source) for source in sources[1:]), os.path.dirname(spec.path)]
+        chain = [*dict.fromkeys((*chain, *spec.include_dirs, *python_include_dirs()))]
+        probe_headers(self.prober, self.read, chain, self.can.system_dirs)
+        return objects
+
+    def _compile_command(self, source: str, target: str) -> Command:
+        compiler = self._compiler(source.endswith(_CPLUS))
+        words = (*compiler.command, *self._options(compiler))
+        self.steps.append(self._identity((*words, source)))
+        launcher = self.settings.text("launcher")
+        out = ("-MD", "-MF", f"{target}.d", "-c", source, "-o", target)
+        return Command((*([launcher] if launcher else []), *words, *out), self.folder)
+
+    def _options(self, compiler: Compiler) -> list[str]:
+        spec = self.spec
+        # Quoted includes are looked for beside the source, as if the C file lay there.
+        quoted = ("-iquote", os.path.dirname(spec.path), "-iquote", self.folder)
+        return [
+            *compile_flags(spec.profile, compiler, os.environ),
+            *quoted,
+            *(f"-I{folder}" for folder in (*spec.include_dirs, *python_include_dirs())),
+            *(f"-D{n}" if v is None else f"-D{n}={v}" for n, v in spec.define_macros),
+            *(f"-U{name}" for name in spec.undef_macros),
+            *spec.extra_compile_args,
+        ]
+
+    def _identity(self, words: tuple[str, ...]) -> tuple[str, ...]:
+        """A command line without the temporary folder."""
+        return tuple(word.replace(self.folder, "$OUT") for word in words)
+
+    def _link(self, objects: list[str]) -> None:
+        """Link the image."""
+        spec = self.spec
+        cplus = spec.language == "c++" or any(s.endswith(_CPLUS) for s in spec.sources)
+        self.image = self._in_folder(image_name(spec.name))
+        words = (
+            *link_command(spec.profile, self._compiler(cplus), cplus, os.environ),
+            *objects,
+            *spec.extra_objects,
+            *(f"-L{folder}" for folder in spec.library_dirs),
+            *(f"-Wl,-rpath,{folder}" for folder in spec.runtime_library_dirs),
+            *(f"-l{library}" for library in spec.libraries),
+            *spec.extra_link_args,
+        )
+        self.steps.append(self._identity(words))
+        depfile = f"{self.image}.d"
+        listing = (f"-Wl,--dependency-file={depfile}",) if self.can.link_depfile else ()
+        with self._phase("link"):
+            self._run([Command((*words, *listing, "-o", self.image), self.folder)])
+        found = probe_libraries(self.prober, spec.library_dirs, spec.libraries)
+        self.linked = self._depfile(depfile) or [*found, *spec.extra_objects]
+
+    def _depfile(self, path: str) -> list[str]:
+        """What a depfile lists, without our own temporary files."""
+        text = read_source(path) or ""
+        return [p for p in parse_depfile(text, self.folder) if not p.startswith(self.folder)]
+
+    def _run(self, commands: list[Command]) -> None:
+        try:
+            finished = run_all(commands, os.cpu_count() or 1)
+        except OSError as error:
+            if error.errno in publish.FULL:
+                raise
+            raise self._cannot_run(commands[0], error) from error
+        diagnostics: list[Diagnostic] = []
+        for one in finished:
+            if one.status and "No space left on device" in one.output:
+                raise publish.full(self.store.root)
+            diagnostics += self._diagnostics(one)
+        if any(one.status for one in finished):
+            raise CompileError(diagnostics, name=self.source.name, path=self.source.path)
+        self.warnings += [replace(found, severity="note") for found in diagnostics]
+
+    def _diagnostics(self, one: Finished) -> list[Diagnostic]:
+        return compiler_diagnostics(
+            one.output,
+            c_path=self.result.c_path,
+            c_text=self.c_text,
+            resolve=self._resolve,
+            read=read_source,
+            failed=one.status != 0,
+        )
+
+    def _resolve(self, name: str) -> str:
+        """The file that a marker in the C or the compiler names, relative to we know not what."""
+        end = os.sep + name
+        opened = (file.path for file in self.result.opened if file.path.endswith(end))
+        return next(opened, os.path.normpath(os.path.join(self.folder, name)))
+
+    def _cannot_run(self, command: Command, error: OSError) -> CompileError:
+        diagnostic = Diagnostic(
+            path=self.source.path,
+            line=None,
+            column=None,
+            severity="error",
+            message=f"{command.args[0]} cannot be run: {error.strerror}",
+            stage="compiler",
+            hint="check the setting launcher and the variables CC and CXX",
+        )
+        return CompileError([diagnostic], name=self.source.name, path=self.source.path)
+
+
+def image_name(name: str) -> str:
+    """The file name of a module's image."""
+    return name.rpartition(".")[2] + EXTENSION_SUFFIXES[0]
+
+
+def _no_openmp(path: str) -> Diagnostic:
+    return Diagnostic(
+        path=path,
+        line=None,
+        column=None,
+        severity="warning",
+        message="this module uses OpenMP (prange, parallel), and the compiler has none: "
+        "it runs on one thread",
+        stage="compiler",
+        hint="use gcc, or install the compiler's OpenMP runtime (Debian: libomp-dev for clang; "
+        "macOS: brew install libomp)",
+    )

@@ -1,0 +1,224 @@
+"""The store, as far as an import needs it: where it is, whether it may be trusted, reading it.
+
+Invariant 8: the store is code that will run. It belongs to the user alone, or it is refused.
+Writing is in `publish`. This module is on the warm path.
+
+Layout below the root::
+
+    images/ab/<digest>/   one image: the extension module file, its C file, annotation, `meta`
+    records/ab/<key>      the records of one key, newest first
+    closures/<name>       system files that many records share
+    origins/<name>        the newest key parts of a module, to say why another key came up
+    parsed/<digest>       pyproject.toml settings, by the content that they were parsed from
+    cache/<name>          answers of compilers, .pyxbld results, get_include() folders
+    locks/ tmp/           builders at work
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import sys
+import time
+
+from .observe import Observer, digest
+from .record import (
+    Closure,
+    Difference,
+    Record,
+    differences,
+    dump_closure,
+    dump_records,
+    load_closure,
+    load_records,
+    refreshed,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def default_root() -> str:
+    """The user's cache folder for cyhot, as platformdirs has it.
+
+    platformdirs itself is asked where the rule is not a line long: importing it would cost more
+    than the whole rest of an import that has nothing to build.
+    """
+    if sys.platform in ("win32", "ios", "android"):
+        from platformdirs import user_cache_dir
+
+        return user_cache_dir("cyhot", appauthor=False)
+    if sys.platform == "darwin":
+        return os.path.expanduser("~/Library/Caches/cyhot")
+    base = os.environ.get("XDG_CACHE_HOME", "").strip()
+    if not os.path.isabs(base):
+        base = os.path.expanduser("~/.cache")
+    return os.path.join(base, "cyhot")
+
+
+class Hit:
+    """What a look into the store found.
+
+    Attributes:
+        image: Path of an image that matches its sources, `""` if there is none.
+        record: The record of that image, or else the newest record there is.
+        shared: That record's closure.
+        differences: If there is no image: what differs from the newest record.
+    """
+
+    __slots__ = ("differences", "image", "record", "shared")
+
+    def __init__(
+        self,
+        image: str,
+        record: Record | None,
+        shared: Closure | None,
+        found: tuple[Difference, ...] = (),
+    ) -> None:
+        self.image = image
+        self.record = record
+        self.shared = shared
+        self.differences = found
+
+
+class Store:
+    """A folder of images and their records."""
+
+    __slots__ = ("_trusted", "root")
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._trusted = False
+
+    def path(self, *parts: str) -> str:
+        """A path below the root."""
+        return os.path.join(self.root, *parts)
+
+    def trusted(self) -> bool:
+        """Whether the store is there.
+
+        Raises:
+            StoreError: If somebody else owns it or can write to it.
+        """
+        if not self._trusted:
+            try:
+                st = os.stat(self.root)
+            except OSError:
+                return False
+            if sys.platform != "win32" and (st.st_uid != os.geteuid() or st.st_mode & 0o022):
+                from .publish import refuse
+
+                refuse(self.root, st)
+            self._trusted = True
+        return True
+
+    def read(self, *parts: str) -> bytes:
+        """The bytes of a file in the store, none if it isn't there."""
+        try:
+            with open(self.path(*parts), "rb", buffering=0) as file:
+                return file.read()
+        except OSError:
+            return b""
+
+    def records(self, key: str) -> list[Record]:
+        """The records of a key, newest first."""
+        data = self.read("records", key[:2], key) if self.trusted() else b""
+        return load_records(data) if data else []
+
+    def closure(self, name: str) -> Closure | None:
+        """The list of system files of that name."""
+        data = self.read("closures", name) if name else b""
+        return load_closure(data) if data else None
+
+    def image(self, record: Record) -> str:
+        """The path of a record's image, `""` if it was evicted or damaged."""
+        path = self.path("images", record.image)
+        try:
+            st = os.stat(path)
+        except OSError:
+            return ""
+        if st.st_size != record.image_size:
+            return ""
+        self._mark_used(path, st)
+        return path
+
+    def _mark_used(self, path: str, st: os.stat_result) -> None:
+        """Note at most once a day that an image is in use; eviction goes by it."""
+        now = time.time_ns()
+        if now - st.st_atime_ns > 86_400 * 10**9:
+            try:
+                os.utime(path, ns=(now, st.st_mtime_ns))
+            except OSError:
+                pass  # a read-only store: nothing is evicted from it either
+
+    def find(self, key: str, look: Observer) -> Hit:
+        """Look for an image of this key that matches the sources as they are now."""
+        began = time.time_ns()
+        records = self.records(key)
+        newest: Hit | None = None
+        for position, record in enumerate(records):
+            shared = self.closure(record.shared)
+            first = next(differences(record, shared, look), None)
+            image = "" if first else self.image(record)
+            if image:
+                if position or look.looked_closer():
+                    better = refreshed(record, shared, look, began)
+                    if better or position:
+                        self._rewrite(key, [record, *_without(records, position)], shared)
+                return Hit(image, record, shared)
+            newest = newest or self._miss(record, shared, look)
+        return newest or Hit("", None, None)
+
+    def _miss(self, record: Record, shared: Closure | None, look: Observer) -> Hit:
+        found = tuple(differences(record, shared, look))
+        return Hit("", record, shared, found or (("lost", record.image, "", ""),))
+
+    def _rewrite(self, key: str, records: list[Record], shared: Closure | None) -> None:
+        """Write down what was learnt, so that the next process need not look so closely."""
+        self.keep(f"records/{key[:2]}/{key}", dump_records(records))
+        if shared is not None:
+            self.keep(f"closures/{records[0].shared}", dump_closure(shared))
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Keep something that can be found out again; where it can't be kept, it isn't.
+
+        Args:
+            name: Its path below the root, with slashes.
+            data: Its content. A power cut may lose it, a reader never sees a part of it.
+        """
+        temporary = self.path("tmp", f"{os.getpid()}-{time.time_ns()}")
+        path = self.path(*name.split("/"))
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                os.write(descriptor, data)
+            finally:
+                os.close(descriptor)
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            os.replace(temporary, path)
+        except OSError:
+            try:
+                os.unlink(temporary)
+            except OSError:
+                pass
+
+    def parsed(self, path: str, data: bytes) -> Any:
+        """What `keep_parsed` kept for a pyproject.toml with these bytes, None for nothing."""
+        kept = self.read("parsed", _parsed_name(path, data)) if self.trusted() else b""
+        try:
+            return marshal.loads(kept) if kept else None
+        except (ValueError, EOFError, TypeError):
+            return None
+
+    def keep_parsed(self, path: str, data: bytes, tables: Any) -> None:
+        """Keep the settings in a pyproject.toml: parsing TOML costs more than all the rest."""
+        self.keep(f"parsed/{_parsed_name(path, data)}", marshal.dumps(tables))
+
+
+def _parsed_name(path: str, data: bytes) -> str:
+    return digest(path.encode() + b"\0" + data)
+
+
+def _without(records: list[Record], position: int) -> list[Record]:
+    return records[:position] + records[position + 1 :]

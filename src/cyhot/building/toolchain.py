@@ -1,0 +1,278 @@
+"""The C and C++ compilers: which ones, who they are, and the command lines for them.
+
+Flags are sysconfig's, as setuptools would use them, changed by the profile. Compilers come from
+``CC``/``CXX``, sysconfig, the usual names on PATH, and last from the ``ziglang`` wheel.
+"""
+
+from __future__ import annotations
+
+import functools
+import marshal
+import os
+import re
+import shlex
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import CompileError, Diagnostic
+from .commands import run
+from .observe import digest, find_package, find_program, hash_file
+from .store import Store
+
+CYTHON = ("package", "Cython/Shadow.py")
+"""The tool row that stands for Cython: that file has its version and comes with each install."""
+ZIG = ("package", "ziglang/__init__.py")
+_LAUNCHERS = ("ccache", "sccache", "distcc", "icecc")
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """One compiler driver.
+
+    Attributes:
+        command: How to call it.
+        tools: (kind, request) of what stands for it in a record, the candidates before it that
+            are not there included.
+        ident: What it says of itself.
+    """
+
+    command: tuple[str, ...]
+    tools: tuple[tuple[str, str], ...]
+    ident: str
+
+    @property
+    def family(self) -> str:
+        """``gcc``, ``clang`` or ``zig``."""
+        if "ziglang" in self.command:
+            return "zig"
+        return "clang" if "clang" in self.ident else "gcc"
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What a compiler can do, found out once.
+
+    Attributes:
+        system_dirs: Folders that it searches for headers by itself.
+        link_depfile: Whether its linker can list what it reads.
+    """
+
+    system_dirs: tuple[str, ...]
+    link_depfile: bool
+
+
+def identify(kind: str, request: str, path: str) -> str:
+    """What a tool is, independent of where it lies.
+
+    Args:
+        kind: ``program`` or ``package``.
+        request: As in `Observer.tool`.
+        path: Where it is, `""` for nowhere.
+    """
+    if not path:
+        return ""
+    if kind == "package":
+        with open(path, encoding="utf-8", errors="replace") as file:
+            found = re.search(r"^__version__ = [\"'](.+?)[\"']", file.read(), re.MULTILINE)
+        version = found[1] if found else _installed_version(request.partition("/")[0])
+        return f"{request.partition('/')[0]} {version} {hash_file(path)}"
+    return _program_ident(path, hash_file(path))
+
+
+def _installed_version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+@functools.cache
+def _program_ident(path: str, content: str) -> str:
+    with tempfile.TemporaryDirectory(prefix="cyhot-") as folder:
+        try:
+            told = run([path, "--version"], folder)
+        except OSError:
+            return content
+    return told.output.strip() if told.status == 0 and told.output.strip() else content
+
+
+def find_compiler(cplus: bool, environ: Mapping[str, str]) -> Compiler | None:
+    """The C or C++ compiler to use, None if there is none at all."""
+    missing: list[tuple[str, str]] = []
+    for command in _candidates(cplus, environ):
+        program = next((w for w in command if os.path.basename(w) not in _LAUNCHERS), command[0])
+        path = find_program(program)
+        missing.append(("program", program))
+        if path:
+            return Compiler(command, tuple(missing), identify("program", program, path))
+    if folder := find_package("ziglang"):
+        command = (sys.executable, "-m", "ziglang", "c++" if cplus else "cc")
+        ident = identify(*ZIG, os.path.join(folder, "__init__.py"))
+        return Compiler(command, (*missing, ZIG), ident)
+    return None
+
+
+def _candidates(cplus: bool, environ: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
+    name = "CXX" if cplus else "CC"
+    if environ.get(name):
+        yield tuple(shlex.split(environ[name]))
+        return
+    configured = sysconfig.get_config_var(name)
+    if configured:
+        yield tuple(shlex.split(configured))
+    for usual in ("c++", "g++", "clang++") if cplus else ("cc", "gcc", "clang"):
+        yield (usual,)
+
+
+def no_compiler(path: str, name: str, cplus: bool) -> CompileError:
+    """The error for a machine without a compiler."""
+    language, package = ("C++", "g++") if cplus else ("C", "gcc")
+    return CompileError(
+        [Diagnostic(
+            path=path, line=None, column=None, severity="error", stage="compiler", excerpt="",
+            message=f"there is no {language} compiler: none in "
+            f"{'CXX' if cplus else 'CC'}, in Python's configuration or on PATH",
+            hint="pip install 'cyhot[compiler]' brings one as a wheel; or install "
+            f"{package} or clang (Debian, Ubuntu: apt install {package})",
+        )],
+        name=name, path=path,
+    )  # fmt: skip
+
+
+def abilities(compiler: Compiler, store: Store) -> Abilities:
+    """Find out what a compiler can do; the store remembers it."""
+    found = _remembered(store, f"abilities-{digest(_name(compiler))}", lambda: _ask(compiler))
+    return Abilities(tuple(found[0]), bool(found[1]))
+
+
+def openmp_flags(
+    compiler: Compiler, store: Store
+) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """The options with which OpenMP compiles and links, None if the compiler has none."""
+    found = _remembered(store, f"openmp-{digest(_name(compiler))}", lambda: _try_openmp(compiler))
+    return (tuple(found[0]), tuple(found[1])) if found else None
+
+
+def _name(compiler: Compiler) -> bytes:
+    return repr((compiler.command, compiler.ident)).encode()
+
+
+def _remembered(store: Store, name: str, ask: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
+    data = store.read("cache", name)
+    if data:
+        try:
+            return marshal.loads(data)  # type: ignore[no-any-return]
+        except (ValueError, EOFError, TypeError):
+            pass
+    answer = ask()
+    store.keep(f"cache/{name}", marshal.dumps(answer))
+    return answer
+
+
+def _ask(compiler: Compiler) -> tuple[tuple[str, ...], bool]:
+    with tempfile.TemporaryDirectory(prefix="cyhot-") as folder:
+        source = os.path.join(folder, "empty.c")
+        with open(source, "w", encoding="utf-8") as file:
+            file.write("int main(void) { return 0; }\n")
+        told = run([*compiler.command, "-E", "-v", "-x", "c", os.devnull], folder)
+        depfile = os.path.join(folder, "link.d")
+        linked = run(
+            [*compiler.command, source, "-o", "a.out", f"-Wl,--dependency-file={depfile}"], folder
+        )
+        return tuple(_search_list(told.output)), linked.status == 0 and os.path.exists(depfile)
+
+
+def _search_list(output: str) -> Iterator[str]:
+    inside = False
+    for line in output.splitlines():
+        if line.startswith("#include <...>"):
+            inside = True
+        elif line.startswith("End of search list"):
+            return
+        elif inside and line.startswith(" "):
+            yield os.path.normpath(line.strip().removesuffix(" (framework directory)"))
+
+
+_OPENMP = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
+_OPENMP_FLAGS = (
+    (("-fopenmp",), ("-fopenmp",)),
+    (("-Xpreprocessor", "-fopenmp"), ("-lomp",)),  # Apple's clang with Homebrew's libomp
+)
+
+
+def _try_openmp(compiler: Compiler) -> tuple[tuple[str, ...], ...]:
+    with tempfile.TemporaryDirectory(prefix="cyhot-") as folder:
+        with open(os.path.join(folder, "openmp.c"), "w", encoding="utf-8") as file:
+            file.write(_OPENMP)
+        for flags, libs in _OPENMP_FLAGS:
+            args = [*compiler.command, "-x", "c", *flags, "openmp.c", "-x", "none", *libs]
+            if run([*args, "-o", "a.out"], folder).status == 0:
+                return flags, libs
+    return ()
+
+
+# Command lines ------------------------------------------------------------------------------
+
+
+def compile_flags(profile: str, compiler: Compiler, environ: Mapping[str, str]) -> list[str]:
+    """Options for compiling position-independent code for this Python, without includes."""
+    config = sysconfig.get_config_vars()
+    flags = shlex.split(f"{config.get('CFLAGS') or ''} {config.get('CCSHARED') or ''}")
+    flags = _for_profile(flags, profile, compiler)
+    own = " ".join(environ.get(name, "") for name in ("CFLAGS", "CPPFLAGS"))
+    return [*flags, *shlex.split(own)]
+
+
+_OPTIMIZED = re.compile(r"-O.*")
+_SLOW = re.compile(r"-flto.*|-ffat-lto-objects|-fuse-linker-plugin|-g.*")
+
+
+def _for_profile(flags: list[str], profile: str, compiler: Compiler) -> list[str]:
+    """Sysconfig's options as a profile has them.
+
+    ``dev`` drops what only costs compile time: debug information, link-time optimization, and
+    the step from -O2 to -O3, which changes no result.
+    """
+    if profile == "release":
+        return flags
+    kept = [flag for flag in flags if not _SLOW.fullmatch(flag) and not _OPTIMIZED.fullmatch(flag)]
+    level = {"dev": ["-O2"], "trace": ["-O1"], "debug": ["-O0", "-g"]}[profile]
+    if compiler.family == "zig" and profile == "debug":
+        level = [*level, "-fno-sanitize=all"]  # zig's -O0 turns on UBSan otherwise
+    # Macros that ask for optimization (glibc's _FORTIFY_SOURCE) warn without it.
+    if profile == "debug":
+        kept = [flag for flag in kept if "_FORTIFY_SOURCE" not in flag]
+    return [*kept, *level]
+
+
+def link_command(
+    profile: str, compiler: Compiler, cplus: bool, environ: Mapping[str, str]
+) -> list[str]:
+    """The start of the command that links a shared object for this Python."""
+    config = sysconfig.get_config_vars()
+    name = "LDCXXSHARED" if cplus else "LDSHARED"
+    given = environ.get(name)
+    words = shlex.split(given or config.get(name) or config.get("LDSHARED") or "cc -shared")
+    options = words if given else [*compiler.command, *_link_options(words)]
+    if profile == "dev":
+        options = [word for word in options if not _SLOW.fullmatch(word)]
+    own = " ".join(environ.get(variable, "") for variable in ("LDFLAGS", "CFLAGS"))
+    return [*options, *shlex.split(own)]
+
+
+def _link_options(words: list[str]) -> list[str]:
+    """The options in ``gcc -pthread -shared ...``: all after the program."""
+    start = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
+    return words[start:]
+
+
+def python_include_dirs() -> list[str]:
+    """The folders of Python.h and pyconfig.h."""
+    paths = sysconfig.get_paths()
+    return list(dict.fromkeys((paths["include"], paths["platinclude"])))

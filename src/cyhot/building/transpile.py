@@ -1,0 +1,504 @@
+"""Cython's compiler as a library: a source in, C and all that Cython looked at out.
+
+Invariant 5: the C is what ``python -m cython`` generates for the same options, byte for byte.
+Each compile has a new Context and cleared caches (a negative look-up is cached for ever
+otherwise), Cython's global options are at their defaults while it runs whatever the process set
+them to, and nothing of it stays behind. One compile at a time runs in a process: Cython's
+compiler keeps global state.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import os
+import re
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import CompileError, Diagnostic, excerpt
+from .graph import Lookup, search
+from .inputs import Prober
+from .observe import FileSig, file_sig, hash_file, search_path
+
+_lock = threading.RLock()
+"""Protects Cython's global options, caches and thread-locals: one compile at a time."""
+
+
+def _new_lock() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    # The thread that held the lock does not exist in the child.
+    os.register_at_fork(after_in_child=_new_lock)
+
+
+@dataclass(frozen=True)
+class TranspileRequest:
+    """What to transpile, and how.
+
+    Attributes:
+        source: Absolute path of the ``.pyx`` or ``.py``.
+        module_name: Full module name.
+        output: Absolute path of the C file to write.
+        cplus: Whether to generate C++.
+        language_level: 2, 3 or "3str", where the source does not say.
+        directives: Compiler directives, where the source does not say.
+        forced: Directives that hold whatever the source says.
+        include_path: Folders in which ``.pxd`` and ``.pxi`` files are looked for.
+        compile_time_env: Values for ``DEF``-like names.
+        annotate: Whether to write the HTML annotation beside the C file.
+        gdb: Whether to write Cython's debug information beside the C file.
+    """
+
+    source: str
+    module_name: str
+    output: str
+    cplus: bool = False
+    language_level: int | str = 3
+    directives: dict[str, object] = field(default_factory=dict)
+    forced: dict[str, object] = field(default_factory=dict)
+    include_path: tuple[str, ...] = ()
+    compile_time_env: dict[str, object] = field(default_factory=dict)
+    annotate: bool = False
+    gdb: bool = False
+
+    def options(self) -> tuple[str, ...]:
+        """What of this is part of an image's identity, as text."""
+        parts = (self.cplus, self.language_level, sorted(self.directives.items()))
+        more = (sorted(self.forced.items()), self.include_path)
+        return tuple(map(repr, (*parts, *more, sorted(self.compile_time_env.items()))))
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file that Cython opened, as it was just before."""
+
+    path: str
+    sig: FileSig
+    content: str
+    relation: str
+    via: str
+
+
+@dataclass(frozen=True)
+class TranspileResult:
+    """What a transpilation gave.
+
+    Attributes:
+        c_path: The C file.
+        opened: The files that Cython opened, the source first.
+        lookups: The searches that it made.
+        prober: What those searches found and missed.
+        standard: Cython's ``Includes`` folder.
+        version: Cython's version as ``graph.search`` takes it.
+        sys_path: The folders of sys.path at the time.
+        warnings: What Cython had to say.
+        replayable: Whether `graph.search` gave every result that Cython's own search gave.
+    """
+
+    c_path: str
+    opened: tuple[Opened, ...]
+    lookups: tuple[Lookup, ...]
+    prober: Prober
+    standard: str
+    version: int
+    sys_path: tuple[str, ...]
+    warnings: tuple[Diagnostic, ...]
+    replayable: bool
+
+
+class NeedsCPlusPlus(BaseException):
+    """A C++ declaration was cimported while generating C.
+
+    Not an Exception, because Cython's transforms turn those into compiler crashes.
+    """
+
+
+def transpile(request: TranspileRequest) -> TranspileResult:
+    """Generate C (or C++) from a source.
+
+    Raises:
+        CompileError: With all of Cython's errors.
+        NeedsCPlusPlus: If `request.cplus` is off and the source cimports from libcpp, or from a
+            ``.pxd`` whose header says ``# distutils: language=c++``.
+    """
+    with _lock, _pristine(request):
+        return _Run(request).run()
+
+
+class _Echo:
+    """Stands where Cython writes its messages; keeps those that are not errors."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def write(self, text: str) -> None:
+        self.lines.append(text)
+
+
+class _Run:
+    """One compile: what it opens, searches and says is collected here."""
+
+    def __init__(self, request: TranspileRequest) -> None:
+        from Cython.Compiler.Main import standard_include_path
+
+        self.request = request
+        self.echo = _Echo()
+        self.errors: list[Any] = []
+        self.opened: dict[str, Opened] = {}
+        self.askers: dict[str, tuple[str, str]] = {}
+        self.lookups: dict[tuple[Any, ...], Lookup] = {}
+        self.prober = Prober()
+        self.standard = str(standard_include_path)
+        self.version = cython_version_number()
+        self.sys_path = search_path()
+        self.replayable = True
+
+    def run(self) -> TranspileResult:
+        from Cython.Compiler import Main
+        from Cython.Compiler.Errors import CompileError as CythonError
+
+        request = self.request
+        self.open(request.source, "", "")
+        options = self._options()
+        context = _context_class()(self, options)
+        try:
+            with self._reported():
+                result = Main.compile_single(
+                    request.source, options, request.module_name, context=context
+                )
+        except (NeedsCPlusPlus, KeyboardInterrupt):
+            raise
+        except CythonError as error:
+            self.errors.append(error)
+        except Exception:
+            raise self._failure([self._crash()]) from None
+        if self.errors or result.num_errors:
+            raise self._failure([self._diagnostic(error) for error in self.errors])
+        return TranspileResult(
+            c_path=result.c_file,
+            opened=tuple(self.opened.values()),
+            lookups=tuple(self.lookups.values()),
+            prober=self.prober,
+            standard=self.standard,
+            version=self.version,
+            sys_path=self.sys_path,
+            warnings=tuple(self._warnings()),
+            replayable=self.replayable,
+        )
+
+    def _options(self) -> Any:
+        from Cython.Compiler.Options import CompilationOptions, default_options
+
+        request = self.request
+        try:
+            return CompilationOptions(
+                default_options,
+                output_file=request.output,
+                output_dir=os.path.dirname(request.output),
+                cplus=int(request.cplus),
+                language_level=request.language_level,
+                compiler_directives=_parsed(request.directives, request.source),
+                include_path=list(request.include_path),
+                compile_time_env=request.compile_time_env or None,
+                errors_to_stderr=0,
+                annotate="default" if request.annotate else False,
+                gdb_debug=request.gdb,
+            )
+        except ValueError as error:
+            raise self._failure([Diagnostic(
+                path=request.source, line=None, column=None, severity="error",
+                message=str(error), stage="settings", excerpt="",
+            )]) from None  # fmt: skip
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        """Keep the errors that Cython counts, as objects."""
+        from Cython.Compiler import Errors
+
+        original = Errors.report_error
+
+        def report_error(error: Any, use_stack: bool = True) -> None:
+            held = use_stack and Errors.threadlocal.cython_errors_stack
+            if not held and not error.reported:
+                self.errors.append(error)
+            original(error, use_stack)
+
+        Errors.report_error = report_error
+        try:
+            yield
+        finally:
+            Errors.report_error = original
+            Errors.reset() if hasattr(Errors, "reset") else Errors.init_thread()
+
+    # What the context tells us -------------------------------------------------------------
+
+    def open(self, path: str, relation: str, via: str) -> None:
+        """Note a file, as it is before Cython reads it."""
+        path = os.path.abspath(path)
+        sig = file_sig(path)
+        if sig is not None and path not in self.opened:
+            self.opened[path] = Opened(path, sig, hash_file(path), relation, via)
+
+    def searched(
+        self,
+        lookup: Lookup,
+    ) -> None:
+        """Note a search: repeat it with a look that writes down all that it touches."""
+        key = lookup[:-1]
+        if key in self.lookups:
+            return
+        self.lookups[key] = lookup
+        found = search(
+            lookup,
+            sys_path=self.sys_path,
+            standard=self.standard,
+            version=self.version,
+            look=self.prober,
+        )
+        if os.path.abspath(found or "/") != os.path.abspath(lookup.result or "/"):
+            self.replayable = False
+        if lookup.result and lookup.suffix in ("", ".pxd"):
+            relation = "included by" if lookup.include else "cimported by"
+            self.askers.setdefault(os.path.abspath(lookup.result), (relation, lookup.beside))
+            self._guard_language(lookup.result)
+            if lookup.include:
+                self.open(lookup.result, relation, lookup.beside)
+
+    def parsing(self, path: str) -> None:
+        """Note a file that is about to be parsed."""
+        self.open(path, *self.askers.get(os.path.abspath(path), ("cimported by", "")))
+
+    def _guard_language(self, path: str) -> None:
+        if self.request.cplus or not path.endswith(".pxd"):
+            return
+        inside = os.path.relpath(path, self.standard).split(os.sep)
+        if inside[0] == "libcpp" or (inside[0] == ".." and _says_cplusplus(path)):
+            raise NeedsCPlusPlus(path)
+
+    # What is wrong --------------------------------------------------------------------------
+
+    def _failure(self, diagnostics: list[Diagnostic]) -> CompileError:
+        return CompileError(diagnostics, name=self.request.module_name, path=self.request.source)
+
+    def _crash(self) -> Diagnostic:
+        return Diagnostic(
+            path=self.request.source, line=None, column=None, severity="error",
+            message="the Cython compiler crashed:\n" + traceback.format_exc().rstrip(),
+            stage="cython", excerpt="",
+            hint="this looks like an error in Cython itself; a smaller source may avoid it",
+        )  # fmt: skip
+
+    def _diagnostic(self, error: Any) -> Diagnostic:
+        position = getattr(error, "position", None)
+        message = (getattr(error, "message_only", "") or str(error)).strip()
+        if not position:
+            return Diagnostic(
+                path=self.request.source, line=None, column=None, severity="error",
+                message=message, stage="cython", excerpt="",
+            )  # fmt: skip
+        path, line, column = self._place(position[0]), position[1], position[2] + 1
+        return Diagnostic(
+            path=path, line=line, column=column, severity="error", message=message,
+            stage="cython", excerpt=excerpt(path, line, column), hint=_hint(message),
+        )  # fmt: skip
+
+    def _place(self, descriptor: Any) -> str:
+        path = getattr(descriptor, "filename", None)
+        return os.path.abspath(path) if path else self.request.source
+
+    def _warnings(self) -> Iterator[Diagnostic]:
+        for text in self.echo.lines:
+            if match := _MESSAGE.match(text):
+                kind, name, line, column, message = match.groups()
+                path = self._absolute(name)
+                yield Diagnostic(
+                    path=path, line=int(line), column=int(column) + 1,
+                    severity="warning" if kind == "warning" else "note",
+                    message=message.strip(), stage="cython",
+                    excerpt=excerpt(path, int(line), int(column) + 1),
+                )  # fmt: skip
+
+    def _absolute(self, name: str) -> str:
+        """Cython shows paths relative to the package root: find the file that was opened."""
+        end = os.sep + name
+        return next((path for path in self.opened if path.endswith(end)), name)
+
+
+_MESSAGE = re.compile(r"(warning|performance hint|note): (.*?):(\d+):(\d+): (.*)", re.DOTALL)
+
+
+def _hint(message: str) -> str:
+    if found := re.match(r"'([\w./]+)\.pxd' not found", message):
+        return (
+            f"is the package that has {found[1]}.pxd installed? "
+            "Folders of your own go into the setting include_path."
+        )
+    if re.match(r"'[^']+' not found", message):
+        return "included files are looked for beside the source and in the setting include_path"
+    return ""
+
+
+def _parsed(directives: dict[str, object], source: str) -> dict[str, object]:
+    """Directives whose values are text (from the environment, say) as Cython's own values."""
+    from Cython.Compiler.Options import parse_directive_value
+
+    return {
+        name: parse_directive_value(name, value, relaxed_bool=True)
+        if isinstance(value, str)
+        else value
+        for name, value in directives.items()
+    }
+
+
+def _says_cplusplus(path: str) -> bool:
+    from .header import read_header
+
+    return read_header(path).distutils.get("language") == "c++"
+
+
+def cython_version_number() -> int:
+    """Cython's version as 10 * major + minor, as it counts for ``x.cython-31.pxd``."""
+    from Cython import __version__
+
+    major, minor = re.match(r"(\d+)\.(\d+)", __version__).groups()  # type: ignore[union-attr]
+    return int(major + minor)
+
+
+def _context_class() -> Any:
+    """A Context that reports what it searches and parses to a `_Run`."""
+    from Cython.Compiler import Errors
+    from Cython.Compiler.Main import Context, FileSourceDescriptor
+
+    class RecordingContext(Context):  # type: ignore[misc]
+        def __init__(self, run: _Run, options: Any) -> None:
+            super().__init__(
+                options.include_path,
+                options.compiler_directives,
+                options.cplus,
+                options.language_level,
+                options=options,
+            )
+            self.cyhot_run = run
+
+        def search_include_directories(  # noqa: PLR0917  (Cython's signature)
+            self,
+            qualified_name: Any,
+            suffix: Any = None,
+            source_pos: Any = None,
+            include: bool = False,
+            sys_path: bool = False,
+            source_file_path: Any = None,
+        ) -> Any:
+            found = super().search_include_directories(
+                qualified_name, suffix, source_pos, include, sys_path, source_file_path
+            )
+            beside = source_file_path or (source_pos[0].filename if source_pos else "")
+            folders = tuple(os.path.abspath(folder) for folder in self.include_directories)
+            self.cyhot_run.searched(Lookup(
+                str(qualified_name), suffix or "", bool(include), bool(sys_path),
+                os.path.abspath(beside) if beside else "", folders,
+                os.path.abspath(found) if found else "",
+            ))  # fmt: skip
+            return found
+
+        def parse(self, source_desc: Any, scope: Any, pxd: Any, full_module_name: Any) -> Any:
+            if isinstance(source_desc, FileSourceDescriptor):
+                self.cyhot_run.parsing(source_desc.filename)
+            return super().parse(source_desc, scope, pxd, full_module_name)
+
+        def setup_errors(self, options: Any, result: Any) -> None:
+            super().setup_errors(options, result)
+            Errors.threadlocal.cython_errors_echo_file = self.cyhot_run.echo
+
+    return RecordingContext
+
+
+@contextmanager
+def _pristine(request: TranspileRequest) -> Iterator[None]:
+    """Cython's global options as they are in a new process, and no cached look-ups."""
+    from Cython import Utils
+    from Cython.Compiler import Options
+
+    defaults = _option_defaults(Options.__file__)
+    found = {name: getattr(Options, name) for name in defaults}
+    Utils.clear_function_caches()
+    for name, value in copy.deepcopy(defaults).items():
+        setattr(Options, name, value)
+    try:
+        with _forced(request.forced):
+            yield
+    finally:
+        for name, value in found.items():
+            setattr(Options, name, value)
+        Utils.clear_function_caches()
+
+
+def _option_defaults(path: str) -> dict[str, Any]:
+    """The literal defaults in the text of ``Cython/Compiler/Options.py``."""
+    path = os.path.join(os.path.dirname(path), "Options.py")
+    if path not in _defaults:
+        with open(path, encoding="utf-8") as file:
+            tree = ast.parse(file.read())
+        _defaults[path] = dict(_literals(tree))
+    return _defaults[path]
+
+
+_defaults: dict[str, dict[str, Any]] = {}
+
+
+def _literals(tree: ast.Module) -> Iterator[tuple[str, Any]]:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            try:
+                yield node.targets[0].id, ast.literal_eval(node.value)
+            except ValueError:
+                pass  # not a literal: a table of functions, which nobody sets
+
+
+@contextmanager
+def _forced(directives: dict[str, object]) -> Iterator[None]:
+    """Make directives hold over headers, decorators and ``with`` blocks."""
+    if not directives:
+        yield
+        return
+    from Cython.Compiler import Pipeline
+
+    original = Pipeline.create_pipeline
+
+    def create_pipeline(context: Any, mode: str, exclude_classes: Any = ()) -> Any:
+        from Cython.Compiler.ParseTreeTransforms import InterpretCompilerDirectives
+
+        return Pipeline.insert_into_pipeline(
+            original(context, mode, exclude_classes=exclude_classes),
+            _force_transform(context, directives),
+            after=InterpretCompilerDirectives,
+        )
+
+    Pipeline.create_pipeline = create_pipeline
+    try:
+        yield
+    finally:
+        Pipeline.create_pipeline = original
+
+
+def _force_transform(context: Any, directives: dict[str, object]) -> Any:
+    from Cython.Compiler.Visitor import CythonTransform
+
+    class ForceDirectives(CythonTransform):  # type: ignore[misc]
+        def visit_ModuleNode(self, node: Any) -> Any:
+            node.directives = {**node.directives, **directives}
+            return super().visit_ModuleNode(node)
+
+        def visit_CompilerDirectivesNode(self, node: Any) -> Any:
+            node.directives = {**node.directives, **directives}
+            return super().visit_CompilerDirectivesNode(node)
+
+    return ForceDirectives(context)

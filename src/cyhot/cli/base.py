@@ -1,0 +1,27 @@
+"""What the commands share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .. import console
+from ..errors import CyhotError
+
+FAILED, USAGE = 1, 2
+
+
+class Command(click.Command):
+    """A command whose errors are shown as cyhot shows errors."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; an error of cyhot's is shown without a traceback, and the status is 2."""
+        try:
+            return super().invoke(ctx)
+        except CyhotError as error:
+            console.show_error(error)
+            ctx.exit(USAGE)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -1,0 +1,95 @@
+"""``cyhot doctor``: what this machine has to build with."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+
+import click
+
+from ..building.observe import Observer
+from ..building.toolchain import CYTHON, find_compiler, openmp_flags, python_include_dirs
+from ..hook import current_session
+from .base import Command, json_option
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a build needs.
+
+    Attributes:
+        what: Its name.
+        ok: Whether it is there and usable.
+        detail: Which one it is, or what to do about it.
+    """
+
+    what: str
+    ok: bool
+    detail: str
+
+
+def examine() -> list[Finding]:
+    """Look at everything that a build needs."""
+    return [_python(), _headers(), _cython(), *_compilers(), _openmp(), _store()]
+
+
+def _python() -> Finding:
+    return Finding("Python", True, f"{sys.version.split()[0]} ({sys.executable})")
+
+
+def _headers() -> Finding:
+    for folder in python_include_dirs():
+        if os.path.isfile(os.path.join(folder, "Python.h")):
+            return Finding("Python.h", True, folder)
+    return Finding("Python.h", False, "missing; Debian and Ubuntu: apt install python3-dev")
+
+
+def _cython() -> Finding:
+    ident = Observer().ident(*CYTHON)
+    return Finding("Cython", bool(ident), ident.rpartition(" ")[0] or "pip install cython")
+
+
+def _compilers() -> list[Finding]:
+    found = []
+    for cplus, what in ((False, "C compiler"), (True, "C++ compiler")):
+        compiler = find_compiler(cplus, os.environ)
+        if compiler is None:
+            found.append(Finding(what, False, "none; pip install 'cyhot[compiler]' brings one"))
+        else:
+            version = compiler.ident.splitlines()[0]
+            found.append(Finding(what, True, f"{' '.join(compiler.command)}: {version}"))
+    return found
+
+
+def _openmp() -> Finding:
+    compiler = find_compiler(False, os.environ)
+    flags = compiler and openmp_flags(compiler, current_session().default_store())
+    detail = " ".join(flags[0]) if flags else "none: prange runs on one thread"
+    return Finding("OpenMP", bool(flags), detail)
+
+
+def _store() -> Finding:
+    store = current_session().default_store()
+    if store.trusted():
+        return Finding("store", os.access(store.root, os.W_OK), store.root)
+    return Finding("store", True, f"{store.root} (made by the first build)")
+
+
+@click.command("doctor", cls=Command)
+@json_option
+def doctor(as_json: bool) -> None:
+    """Show what this machine has to build with, and what is missing.
+
+    Example: cyhot doctor
+    """
+    found = examine()
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in found]))
+    else:
+        for finding in found:
+            mark = "ok     " if finding.ok else "missing"
+            click.echo(f"{mark} {finding.what}: {finding.detail}")
+    needed = {"Python.h", "Cython", "C compiler", "store"}
+    sys.exit(0 if all(finding.ok for finding in found if finding.what in needed) else 1)

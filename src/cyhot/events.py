@@ -1,0 +1,128 @@
+"""What happens, as values: one frozen dataclass an event.
+
+Front ends (the command line, editors, test tools) listen; nothing here prints. With
+``CYHOT_EVENTS=FILE`` in the environment each event is also appended to that file as a line of
+JSON, for watching what many processes do.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+from .errors import Diagnostic
+
+
+@dataclass(frozen=True)
+class BuildStarted:
+    """A module is about to be compiled.
+
+    Attributes:
+        name: The module's full name.
+        path: Its source.
+        reasons: Why, in words.
+    """
+
+    name: str
+    path: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BuildFinished:
+    """An image was built and published.
+
+    Attributes:
+        name: The module's full name.
+        path: Its source.
+        image: The image's path.
+        seconds: How long it took.
+        phases: Seconds of each phase: ``transpile``, ``compile``, ``link``, ``publish``.
+        diagnostics: Warnings and notes.
+    """
+
+    name: str
+    path: str
+    image: str
+    seconds: float
+    phases: dict[str, float] = field(default_factory=dict)
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True)
+class BuildFailed:
+    """A module did not compile.
+
+    Attributes:
+        name: The module's full name.
+        path: Its source.
+        diagnostics: All that is wrong.
+    """
+
+    name: str
+    path: str
+    diagnostics: tuple[Diagnostic, ...]
+
+
+@dataclass(frozen=True)
+class Noticed:
+    """Something that a user should know, in a sentence.
+
+    Attributes:
+        text: The sentence.
+        level: 1 for what is said by default, 2 for what only ``verbose`` says.
+    """
+
+    text: str
+    level: int = 1
+
+
+Event = BuildStarted | BuildFinished | BuildFailed | Noticed
+Listener = Callable[[Event], None]
+
+_listeners: list[Listener] = []
+
+
+def subscribe(callback: Listener) -> Callable[[], None]:
+    """Have a function called with every event, in the thread in which it happens.
+
+    Args:
+        callback: Takes the event. What it raises is reported and goes no further.
+
+    Returns:
+        A function that ends the subscription.
+    """
+    _listeners.append(callback)
+
+    def unsubscribe() -> None:
+        if callback in _listeners:
+            _listeners.remove(callback)
+
+    return unsubscribe
+
+
+def emit(event: Event) -> None:
+    """Tell every listener."""
+    path = os.environ.get("CYHOT_EVENTS")
+    if path:
+        _append(path, event)
+    for listener in tuple(_listeners):
+        try:
+            listener(event)
+        except Exception:
+            # An error in a listener must not become a failed import.
+            sys.excepthook(*sys.exc_info())
+
+
+def _append(path: str, event: Event) -> None:
+    import json
+
+    line = json.dumps({"event": type(event).__name__, "pid": os.getpid(), **asdict(event)})
+    # One write to a file opened for appending: lines of several processes do not mix.
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, line.encode() + b"\n")
+    finally:
+        os.close(descriptor)

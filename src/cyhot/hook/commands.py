@@ -1,0 +1,259 @@
+"""`load`, `build` and `why`: what `cyhot` does besides import statements. Off the warm path."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
+
+from ..building import publish
+from ..building.observe import file_sig
+from ..building.plan import Reason
+from ..building.report import BuildReport, Built
+from ..building.request import Request, Source
+from ..building.run import ensure, why_stale
+from ..errors import CompileError, CyhotError
+from ..events import BuildFinished, BuildStarted, Event, subscribe
+from . import current_session
+from .finder import Finder, make_spec
+from .loader import Loader
+from .session import Session
+
+_PACKAGE_FILES = ("__init__.py", "__init__.pyx", "__init__.pxd")
+
+
+def load(path: str | os.PathLike[str], name: str | None = None) -> ModuleType:
+    """Import one ``.pyx`` (or ``.py``) file by its path; no hook is needed.
+
+    Args:
+        path: The file.
+        name: The module's full name; by default it follows from the packages that the file is
+            in.
+
+    Returns:
+        The module, registered in ``sys.modules``. The same file unchanged gives the same module;
+        changed, a new one.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CompileError: If it does not compile.
+        CyhotError: If another module has that name.
+    """
+    source = source_at(os.fspath(path), name)
+    session = current_session()
+    known = sys.modules.get(source.name)
+    if known is not None:
+        loader = getattr(known, "__loader__", None)
+        if not isinstance(loader, Loader) or loader.source.path != source.path:
+            raise CyhotError(
+                f"the name {source.name!r} is taken by {getattr(known, '__file__', known)!r}; "
+                "give this one another: cyhot.load(path, name=...)"
+            )
+        if loader.image() == getattr(known, "__cached__", None):
+            return known
+    return _import(make_spec(session, source))
+
+
+def _import(spec: importlib.machinery.ModuleSpec) -> ModuleType:
+    before = sys.modules.get(spec.name)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)  # type: ignore[union-attr]
+    except BaseException:
+        sys.modules.pop(spec.name, None)
+        if before is not None:
+            sys.modules[spec.name] = before
+        raise
+    return sys.modules[spec.name]
+
+
+def source_at(path: str, name: str | None = None) -> Source:
+    """The source at a path, with its module's name.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        CyhotError: If it is no ``.pyx`` or ``.py`` file.
+    """
+    path = os.path.abspath(path)
+    if file_sig(path) is None:
+        raise FileNotFoundError(2, "there is no such source", path)
+    stem, suffix = os.path.splitext(os.path.basename(path))
+    if suffix not in (".pyx", ".py"):
+        raise CyhotError(f"{path}: a source is a .pyx or a .py file")
+    return Source(path, name or _module_name(path, stem), stem == "__init__")
+
+
+def _module_name(path: str, stem: str) -> str:
+    names = [] if stem == "__init__" else [stem]
+    folder = os.path.dirname(path)
+    while any(file_sig(os.path.join(folder, name)) is not None for name in _PACKAGE_FILES):
+        names.insert(0, os.path.basename(folder))
+        folder = os.path.dirname(folder)
+    return ".".join(names)
+
+
+def sources(target: str | os.PathLike[str], session: Session) -> list[Source]:
+    """The sources that a module's name, a file or a folder stands for.
+
+    Args:
+        target: A path (of a file, or of a folder with all ``.pyx`` files below it), or a dotted
+            module name (with all submodules, if it is a package).
+        session: Whose settings hold.
+
+    Raises:
+        CyhotError: If there is nothing of that name.
+    """
+    text = os.fspath(target)
+    if os.path.isdir(text):
+        return list(_below(os.path.abspath(text)))
+    if os.path.isfile(text):
+        return [source_at(text)]
+    return _named(text, session)
+
+
+def _below(folder: str) -> Iterator[Source]:
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in _SKIPPED)
+        for file in sorted(files):
+            if file.endswith(".pyx"):
+                yield source_at(os.path.join(place, file))
+
+
+_SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist"})
+
+
+def _named(name: str, session: Session) -> list[Source]:
+    path: list[str] | None = None
+    finder = Finder(session)
+    spec = None
+    for part in _prefixes(name):
+        spec = finder.find_spec(part, path) or importlib.machinery.PathFinder.find_spec(part, path)
+        if spec is None:
+            raise CyhotError(
+                f"{name!r} is neither a file or folder nor a module on sys.path"
+                + ("" if part == name else f" (there is no {part!r})")
+            )
+        path = list(spec.submodule_search_locations or ())
+    found = [spec.loader.source] if spec and isinstance(spec.loader, Loader) else []
+    inside = [source for folder in path or () for source in _below(folder)]
+    known = {source.path for source in found}
+    found += [source for source in inside if source.path not in known]
+    if not found:
+        raise CyhotError(f"{name!r} has no .pyx source")
+    return found
+
+
+def _prefixes(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[: index + 1]) for index in range(len(parts))]
+
+
+def build(*names_or_paths: str | os.PathLike[str], jobs: int | None = None) -> BuildReport:
+    """Build the images of modules that have none that matches.
+
+    Args:
+        *names_or_paths: Modules, packages, files or folders; by default the working folder.
+        jobs: How many to build at once; by default as many as there are processors.
+
+    Returns:
+        What was built, and what failed; nothing is raised for a source that does not compile.
+
+    Raises:
+        CyhotError: If there is nothing of such a name.
+        StoreError: If images cannot be kept.
+    """
+    return build_all(names_or_paths, jobs, current_session())
+
+
+def build_all(
+    targets: Sequence[str | os.PathLike[str]], jobs: int | None, session: Session
+) -> BuildReport:
+    """`build` with the settings of a session."""
+    began = time.perf_counter()
+    found: dict[str, Source] = {}
+    for target in targets or (os.getcwd(),):
+        for source in sources(target, session):
+            found.setdefault(source.path, source)
+    requests = [session.request(source) for source in found.values()]
+    with ThreadPoolExecutor(jobs or _default_jobs(session)) as pool:
+        built = list(pool.map(build_one, requests))
+    built.sort(key=lambda module: module.name)
+    return BuildReport(tuple(built), time.perf_counter() - began)
+
+
+def _default_jobs(session: Session) -> int:
+    return int(str(session.process_settings()["jobs"] or os.cpu_count() or 1))
+
+
+def build_one(request: Request) -> Built:
+    """Build one module, and say what came out."""
+    source, events = request.source, []  # type: tuple[Source, list[Event]]
+
+    def listen(event: Event) -> None:
+        if getattr(event, "path", None) == source.path:
+            events.append(event)
+
+    unsubscribe = subscribe(listen)
+    began = time.perf_counter()
+    try:
+        image = ensure(request, request.find())
+    except CompileError as error:
+        return Built(
+            source.name, source.path, "", "failed", _reasons(events),
+            time.perf_counter() - began, error.diagnostics,
+        )  # fmt: skip
+    finally:
+        unsubscribe()
+    finished = [event for event in events if isinstance(event, BuildFinished)]
+    if not finished:
+        return Built(source.name, source.path, image, "up to date")
+    last = finished[-1]
+    return Built(
+        source.name, source.path, image, "built", _reasons(events), last.seconds, last.diagnostics
+    )
+
+
+def _reasons(events: list[Event]) -> tuple[str, ...]:
+    return tuple(r for event in events if isinstance(event, BuildStarted) for r in event.reasons)
+
+
+def why(name_or_path: str | os.PathLike[str]) -> list[Reason]:
+    """Why a module would be built now; or, if its image matches, that, and why it was built.
+
+    Args:
+        name_or_path: A module's name or a source's path.
+
+    Returns:
+        Reasons; each reads as a sentence: ``kernels.pyx: rebuilt because core.pxd changed
+        (cimported by helpers.pxd)``.
+
+    Raises:
+        CyhotError: If there is nothing of that name.
+    """
+    session = current_session()
+    return [
+        reason
+        for source in sources(name_or_path, session)
+        for reason in _why(session.request(source))
+    ]
+
+
+def _why(request: Request) -> list[Reason]:
+    hit = request.find()
+    file = os.path.basename(request.source.path)
+    if hit.image and hit.record is not None:
+        told = [Reason("up-to-date", request.source.path, f"{file}: up to date")]
+        return told + [
+            Reason("built", request.source.path, f"{file}: rebuilt because {reason}")
+            for reason in hit.record.reasons
+        ]
+    store = publish.temporary() or request.store
+    return [
+        Reason(reason.kind, reason.subject, f"{file}: will be rebuilt because {reason.text}")
+        for reason in why_stale(request, hit, store)
+    ]

@@ -1,0 +1,186 @@
+"""Import statement to module spec: where a ``.pyx`` is, and what it is preferred to.
+
+The finder stands before PathFinder and is cheap to say no: one stat for each path entry that
+may hold a ``.pyx``, none for site-packages and the standard library, no directory scan.
+
+Between path entries the order of sys.path decides, as always. Within one entry ``foo.pyx`` comes
+before a stale ``foo.*.so``, a ``foo.py`` and a folder ``foo/``; ``foo/__init__.pyx`` before
+``foo/__init__.py``. What was passed over is said once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder, SourceFileLoader
+
+from ..building.observe import dir_sig, file_sig
+from ..building.request import Source
+from ..settings import Settings, matches
+from .loader import FallbackLoader, Loader, Reloader
+from .session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+
+# Compiling these would need them compiled first.
+_NEVER = ("cyhot", "Cython", "cython", "setuptools", "distutils", "_distutils_hack", "pyximport")
+_LIBRARY = os.path.dirname(os.__file__)
+
+
+class Finder:
+    """The meta path finder that `install` puts before PathFinder."""
+
+    def __init__(self, session: Session) -> None:
+        self.configure(session)
+
+    def configure(self, session: Session) -> None:
+        """Use another session's settings from now on."""
+        self.session = session
+        self._settings: Settings | None = None
+        self._eligible: dict[str, bool] = {}
+        self._warned: set[str] = set()
+
+    @property
+    def settings(self) -> Settings:
+        """The process's settings, resolved when the first import asks."""
+        if self._settings is None:
+            self._settings = self.session.process_settings()
+        return self._settings
+
+    def invalidate_caches(self) -> None:
+        """Nothing that could be out of date is kept."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The spec of a module that cyhot compiles, or of one that comes before it on the path.
+
+        Args:
+            fullname: The module's dotted name.
+            path: The parent package's ``__path__``, None for a top-level module.
+            target: The module that is to be reloaded.
+
+        Returns:
+            None where PathFinder may go on: there is no ``.pyx`` of that name.
+        """
+        if fullname.partition(".")[0] in _NEVER or matches(
+            self.settings.strings("exclude"), fullname
+        ):
+            return None
+        anywhere = matches(self.settings.strings("include"), fullname)
+        if self.settings["include"] and not anywhere:
+            return None
+        entries = list(sys.path if path is None else path)
+        allowed = [anywhere or self._may_hold(entry) for entry in entries]
+        while allowed and not allowed[-1]:
+            allowed.pop()  # from here on PathFinder knows as much
+        for entry, may in zip(entries, allowed, strict=False):
+            spec = self._in_entry(entry, may, fullname, target)
+            if spec is not None:
+                return spec
+        return None
+
+    def _may_hold(self, entry: str) -> bool:
+        """Whether a path entry is the user's own: not site-packages, not the standard library."""
+        known = self._eligible.get(entry)
+        if known is None:
+            try:
+                text = os.fspath(entry)
+            except TypeError:
+                return False
+            parts = text.split(os.sep)
+            known = not ("site-packages" in parts or "dist-packages" in parts or _in_library(text))
+            self._eligible[entry] = known
+        return known
+
+    def _in_entry(
+        self, entry: str, may: bool, fullname: str, target: ModuleType | None
+    ) -> ModuleSpec | None:
+        """What one path entry has under this name; None for nothing or a namespace portion."""
+        tail = fullname.rpartition(".")[2]
+        folder = os.path.abspath(os.fspath(entry)) if may else ""
+        pyx = may and self.settings.flag("pyx")
+        if pyx and file_sig(f"{folder}{os.sep}{tail}.pyx") is not None:
+            source = Source(f"{folder}{os.sep}{tail}.pyx", fullname, False)
+            self._warn_once(source, _beside(folder, tail))
+            return self.spec(source, target)
+        spec = PathFinder.find_spec(fullname, [os.fspath(entry)], target)
+        if spec is None or not may:
+            return spec if spec is not None and spec.loader is not None else None
+        if pyx and spec.submodule_search_locations is not None:
+            package = self._package(spec, fullname, target)
+            if package is not None:
+                return package
+        if spec.loader is None or not self._compiles(spec):
+            return spec if spec.loader is not None else None
+        return self.spec(
+            Source(str(spec.origin), fullname, spec.submodule_search_locations is not None), target
+        )
+
+    def _package(
+        self, spec: ModuleSpec, fullname: str, target: ModuleType | None
+    ) -> ModuleSpec | None:
+        """The spec of a package folder with an ``__init__.pyx``."""
+        folder = os.path.abspath(next(iter(spec.submodule_search_locations or ()), ""))
+        path = f"{folder}{os.sep}__init__.pyx"
+        if file_sig(path) is None:
+            return None
+        source = Source(path, fullname, True)
+        self._warn_once(source, [spec.origin] if spec.origin and spec.loader else [])
+        return self.spec(source, target)
+
+    def _compiles(self, spec: ModuleSpec) -> bool:
+        """Whether a ``.py`` module is one that `install(py=...)` wants compiled."""
+        return type(spec.loader) is SourceFileLoader and matches(
+            self.settings.strings("py"), spec.name
+        )
+
+    def spec(self, source: Source, target: ModuleType | None = None) -> ModuleSpec:
+        """The spec that imports a source through cyhot."""
+        return make_spec(self.session, source, target, fallback=self.settings.flag("py_fallback"))
+
+    def _warn_once(self, source: Source, passed_over: list[str]) -> None:
+        if passed_over and source.path not in self._warned:
+            self._warned.add(source.path)
+            from .warn import passed_over as warn
+
+            warn(self.session.request(source), passed_over)
+
+
+def make_spec(
+    session: Session, source: Source, target: ModuleType | None = None, fallback: bool = False
+) -> ModuleSpec:
+    """The spec of a source.
+
+    Args:
+        session: Whose settings hold.
+        source: What is to be imported.
+        target: The module to reload, if any.
+        fallback: Whether a ``.py`` that does not compile is imported as it is.
+    """
+    kind: type[Loader] = Loader
+    if target is not None:
+        kind = Reloader
+    elif fallback and source.is_pure_python:
+        kind = FallbackLoader
+    loader = kind(session, source)
+    spec = ModuleSpec(source.name, loader, origin=source.path, is_package=source.is_package)
+    spec.has_location = True
+    if source.is_package:
+        spec.submodule_search_locations = [os.path.dirname(source.path)]
+    return spec
+
+
+def _in_library(folder: str) -> bool:
+    return folder == _LIBRARY or folder.startswith(_LIBRARY + os.sep) or folder.endswith(".zip")
+
+
+def _beside(folder: str, tail: str) -> list[str]:
+    """What a plain import would have taken instead of ``tail.pyx``."""
+    stem = f"{folder}{os.sep}{tail}"
+    found = [stem + os.sep] if dir_sig(stem) is not None else []
+    names = [stem + suffix for suffix in (*EXTENSION_SUFFIXES, ".py")]
+    return found + [name for name in names if file_sig(name) is not None]

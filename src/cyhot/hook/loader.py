@@ -1,0 +1,135 @@
+"""Module spec to module: an image that matches its source, loaded.
+
+A module's ``__file__`` is its source (so resources, `inspect` and reloaders find it), its
+``__cached__`` the image, as a ``.py`` module's are the ``.py`` and the ``.pyc``.
+"""
+
+from __future__ import annotations
+
+from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
+
+from ..building.request import Source
+from .session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, ModuleType
+
+_loaded: set[str] = set()
+"""Images that this process has mapped. The same path again would give the old module back."""
+
+
+class Loader(ExtensionFileLoader):
+    """Loads one source; compiles it first if it has to.
+
+    ``exec_module`` is inherited, so that a traceback out of a module's body shows no frame of
+    cyhot's.
+    """
+
+    def __init__(self, session: Session, source: Source) -> None:
+        super().__init__(source.name, source.path)
+        self.session = session
+        self.source = source
+
+    def image(self) -> str:
+        """The path of an image that matches the source now.
+
+        Raises:
+            CompileError: If it does not compile.
+        """
+        request = self.session.request(self.source)
+        hit = request.find()
+        if hit.image and not request.settings["inplace"] and not request.settings["keep_c"]:
+            return hit.image
+        from ..building.run import ensure
+
+        return ensure(request, hit)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """A new, not yet executed module of the source's image."""
+        image = self.image()
+        spec.cached = image
+        module = self._map(image, spec)
+        module.__file__ = self.source.path
+        return module
+
+    def _map(self, image: str, spec: ModuleSpec) -> ModuleType:
+        path = image
+        if image in _loaded:
+            from .execute import private_copy
+
+            path = private_copy(image)
+        _loaded.add(image)
+        inner = ModuleSpec(spec.name, self, origin=path, is_package=self.source.is_package)
+        inner.submodule_search_locations = spec.submodule_search_locations
+        try:
+            return super().create_module(inner)
+        finally:
+            if path != image:
+                from .execute import discard
+
+                discard(path)
+
+    def is_package(self, fullname: str) -> bool:
+        """Whether the source is a package's ``__init__``."""
+        return self.source.is_package
+
+    def get_source(self, fullname: str) -> str:  # type: ignore[override]
+        """The source's text."""
+        from .execute import read_source
+
+        return read_source(self.source.path)
+
+    def get_code(self, fullname: str) -> CodeType:  # type: ignore[override]
+        """Code that runs the image's body in the namespace it is executed in, for `runpy`."""
+        from .execute import runner
+
+        return runner(self)
+
+
+class Reloader(Loader):
+    """What `importlib.reload` executes: the body of the present image, in the same module."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the body of an image that matches the source now in an existing module.
+
+        Raises:
+            CompileError: If the source does not compile; the module is as it was.
+            SwapError: If the image cannot be executed in an existing module.
+        """
+        image = self.image()
+        from .execute import private_copy, run_in
+
+        _loaded.add(image)
+        run_in(module, private_copy(image), self.source.name)
+        module.__dict__["__cached__"] = image
+        if module.__spec__ is not None:
+            module.__spec__.cached = image
+
+
+class FallbackLoader(Loader):
+    """Imports a ``.py`` as it is where it cannot be compiled, or fails to run compiled."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:  # type: ignore[override]
+        """The compiled module; None (a plain one) if it does not compile."""
+        from ..errors import CompileError
+
+        try:
+            return super().create_module(spec)
+        except CompileError as error:
+            from .warn import falls_back
+
+            falls_back(self.source, error)
+            return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the compiled body, or else the source."""
+        if getattr(module, "__cached__", None) in _loaded:
+            try:
+                super().exec_module(module)
+                return
+            except Exception as error:
+                from .warn import falls_back
+
+                falls_back(self.source, error)
+        SourceFileLoader(self.source.name, self.source.path).exec_module(module)

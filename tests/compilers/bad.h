@@ -1,0 +1,4 @@
+#pragma once
+static inline int bad(int x) {
+	return x +;
+}

@@ -1,0 +1,3 @@
+# the header is not there
+cdef extern from "thing.h" nogil:
+    int thing(int x)

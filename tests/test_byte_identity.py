@@ -1,0 +1,131 @@
+"""The C that cyhot generates is what `python -m cython` generates, byte for byte.
+
+Sources are the examples and Cython's own tests/run, which use the whole language. See corpus.py
+for how the two sides are run. A source that Cython refuses counts for nothing, but both sides have
+to refuse it.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from corpus import Job, job, run_side
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+SEED = 20261122
+WHOLE = 640
+ENOUGH = 500
+# Most sources get no directives, as most users do. Not linetrace: with it `python -m cython` itself
+# gives another C each time (it sorts positions in generated code by objects' addresses).
+DIRECTIVES: tuple[dict[str, bool], ...] = (
+    *[{}] * 6,
+    {"boundscheck": False, "wraparound": False, "initializedcheck": False},
+    {"embedsignature": True, "binding": False, "cdivision": True},
+    {"infer_types": True, "annotation_typing": False},
+    {"overflowcheck": True, "nonecheck": True},
+)
+
+
+@pytest.fixture
+def run_folder(sdist: Path, tmp_path: Path) -> Path:
+    """A copy of the sdist's tests/run, with the folder that its sources include from."""
+    for name in ("run", "testsupport"):
+        shutil.copytree(sdist / "tests" / name, tmp_path / name)
+    return tmp_path / "run"
+
+
+def corpus(folder: Path, count: int) -> list[Job]:
+    """Return jobs for some of a folder's sources, in an order and with options that look random."""
+    sources = sorted([*folder.glob("*.pyx"), *folder.glob("*.py")])
+    chance = random.Random(SEED)
+    return [job(source, chance.choice(DIRECTIVES)) for source in chance.sample(sources, count)]
+
+
+def differences(jobs: Sequence[Job], cwd: Path, tmp_path: Path) -> tuple[int, list[str]]:
+    """Run Cython and cyhot on jobs; return how many sources gave equal C, and which did not."""
+
+    def run(side: str) -> dict[str, str]:
+        return run_side(side, jobs, cwd, tmp_path / side)
+
+    sides = ("forked", "cyhot")
+    # cyhot's side is one process: it needs one CPU only, so the two run at the same time.
+    with ThreadPoolExecutor() as threads:
+        results = dict(zip(sides, threads.map(run, sides), strict=True))
+    return compare(jobs, results, tmp_path)
+
+
+def compare(
+    jobs: Sequence[Job], results: dict[str, dict[str, str]], tmp_path: Path
+) -> tuple[int, list[str]]:
+    """Return how many sources gave equal files on the two sides, and a line for each difference."""
+    (one, one_errors), (other, other_errors) = results.items()
+    equal, found = 0, []
+    for each in jobs:
+        errors = (one_errors[each.source], other_errors[each.source])
+        if not any(errors):
+            lines = differing_files(each, tmp_path / one, tmp_path / other)
+            equal += not lines
+            found += lines
+        elif not all(errors):
+            side, error = (one, errors[0]) if errors[0] else (other, errors[1])
+            found.append(f"{each.name}: only {side} refuses it: {error[-2000:]}")
+    return equal, found
+
+
+def differing_files(each: Job, one: Path, other: Path) -> list[str]:
+    """Return a line for each file of a job that the two sides have not written alike."""
+    left, right = (replace(each, folder=str(side)).generated() for side in (one, other))
+    return [
+        f"{each.name}: {name}: {first_difference(left.get(name, b''), right.get(name, b''))}"
+        for name in sorted(left.keys() | right.keys())
+        if left.get(name) != right.get(name)
+    ]
+
+
+def first_difference(left: bytes, right: bytes) -> str:
+    """Say where two texts part."""
+    pairs = zip(left.split(b"\n"), right.split(b"\n"), strict=False)
+    for number, (a, b) in enumerate(pairs, 1):
+        if a != b:
+            return f"line {number}: {a[:200]!r} != {b[:200]!r}"
+    return f"{len(left)} bytes != {len(right)} bytes"
+
+
+def test_the_examples_give_the_same_c(tmp_path: Path) -> None:
+    folder = tmp_path / "examples"
+    shutil.copytree(EXAMPLES, folder)
+    jobs = [job(source, {}) for source in sorted(folder.rglob("*.pyx"))]
+    equal, found = differences(jobs, folder, tmp_path)
+    assert not found, "\n".join(found)
+    assert equal == len(jobs) > 0
+
+
+def test_a_sample_of_cythons_tests_gives_the_same_c(run_folder: Path, tmp_path: Path) -> None:
+    equal, found = differences(corpus(run_folder, 40), run_folder, tmp_path)
+    assert not found, "\n".join(found)
+    assert equal >= 30
+
+
+def test_a_forked_compile_is_a_new_process_compile(run_folder: Path, tmp_path: Path) -> None:
+    """What the other tests compare with is the command itself, so far as eight sources tell."""
+    jobs = corpus(run_folder, 8)
+    results = {
+        side: run_side(side, jobs, run_folder, tmp_path / side) for side in ("command", "forked")
+    }
+    equal, found = compare(jobs, results, tmp_path)
+    assert not found, "\n".join(found)
+    assert equal >= 6
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_cythons_tests_give_the_same_c(run_folder: Path, tmp_path: Path) -> None:
+    equal, found = differences(corpus(run_folder, WHOLE), run_folder, tmp_path)
+    assert not found, f"{len(found)} of {WHOLE} differ:\n" + "\n".join(found)
+    assert equal >= ENOUGH

@@ -1,0 +1,98 @@
+"""cyhot with the older Cythons that it supports: the quickstart, edited, run again, explained.
+
+Each has a virtual environment, which is made once: in the folder that ``CYTHON_VENVS`` names, or
+in pytest's cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import filelock
+import pytest
+from support import Project, clean_environment
+
+ROOT = Path(__file__).parent.parent
+QUICKSTART = ROOT / "examples" / "quickstart"
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(params=["3.1", "3.2"])
+def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The interpreter of an environment with an older Cython and this checkout."""
+    given = os.environ.get("CYTHON_VENVS")
+    cache = request.config.cache
+    folder = Path(given) if given else cache and cache.mkdir("venvs")
+    return environment(request.param, folder or tmp_path_factory.mktemp("venvs"))
+
+
+def environment(version: str, folder: Path) -> str:
+    """Return the interpreter of an environment with a Cython of this series; make it if need be.
+
+    cyhot is installed in editable mode, so what is cached is everything but the code under test.
+    """
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = f"{sys.version}\n{ROOT}\n{(ROOT / 'pyproject.toml').read_text()}"
+    name = f"cython-{version}-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
+    python = folder / name / ("Scripts" if os.name == "nt" else "bin") / "python"
+    ready = folder / name / "ready"
+    with filelock.FileLock(folder / f"{name}.lock"):
+        if not ready.exists():
+            _call(sys.executable, "-m", "venv", "--clear", str(folder / name))
+            pip = (str(python), "-m", "pip", "install", "--quiet")
+            _call(*pip, f"cython=={version}.*", "--editable", str(ROOT))
+            ready.touch()
+    return str(python)
+
+
+def _call(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, env=clean_environment())
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+def test_the_quickstart(project: Project, python: str) -> None:
+    for path in QUICKSTART.iterdir():
+        if path.suffix in {".py", ".pyx"}:
+            shutil.copy(path, project / path.name)
+    original = (project / "foo.pyx").read_text()
+
+    first = project.run("main.py", python=python)
+    assert (first.stdout, first.compiles) == ("49\n", ["foo"])
+    again = project.run("main.py", python=python)
+    assert (again.stdout, again.compiles) == ("49\n", [])
+
+    project.write("foo.pyx", original.replace("x * x", "x * x * x"))
+    assert "foo.pyx changed" in why(project, python)
+    edited = project.run("main.py", python=python)
+    assert (edited.stdout, edited.compiles) == ("343\n", ["foo"])
+
+    project.write("foo.pyx", original)
+    reverted = project.run("main.py", python=python)
+    assert (reverted.stdout, reverted.compiles) == ("49\n", [])
+
+
+def test_an_error_has_its_line(project: Project, python: str) -> None:
+    project.write("bad.pyx", "def f(x):\n    return x * y\n")
+    run = project.run("import cyhot; cyhot.install(); import bad", python=python, check=False)
+    assert run.returncode == 1
+    assert "bad.pyx:2:15: error: undeclared name not builtin: y" in run.stderr
+
+
+def why(project: Project, python: str) -> str:
+    """Return what `cyhot why foo` prints."""
+    done = subprocess.run(
+        [python, "-m", "cyhot", "why", "foo"],
+        cwd=project.root,
+        env=project.environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
