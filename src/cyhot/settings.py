@@ -11,10 +11,15 @@ On the warm path: parsing TOML and wording errors happen elsewhere, and only whe
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
 
-Layer = tuple[str, Mapping[str, object]]
-"""Where the values come from, and the values."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    Layer = tuple[str, Mapping[str, object]]
+    """Where the values come from, and the values."""
+    Tables = tuple[dict[str, object], tuple[tuple[tuple[str, ...], dict[str, object]], ...]]
+    """[tool.cyhot] and, of each [[tool.cyhot.module]], the patterns and the values."""
 
 PROFILES = ("dev", "release", "debug", "trace")
 
@@ -183,7 +188,7 @@ def _macros(value: object, base: str) -> object:
     """``{"A": "1"}``, ``["A", "B=2"]`` or ``[("A", "1"), ("B", None)]``."""
     if isinstance(value, str):
         value = (value,)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         value = tuple(value.items())
     if not isinstance(value, (list, tuple)):
         return None
@@ -201,7 +206,7 @@ def _macro(item: object) -> tuple[str, str | None] | None:
 
 
 def _table(value: object, base: str) -> object:
-    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+    if isinstance(value, dict) and all(isinstance(name, str) for name in value):
         return dict(sorted(value.items()))
     return None
 
@@ -293,10 +298,6 @@ def find_pyproject(folder: str) -> str:
         if parent == folder:
             return ""
         folder = parent
-
-
-Tables = tuple[dict[str, object], tuple[tuple[tuple[str, ...], dict[str, object]], ...]]
-"""[tool.cyhot] and, of each [[tool.cyhot.module]], the patterns and the values."""
 
 
 def read_pyproject(path: str, cached: Callable[[bytes], Tables | None]) -> Tables:

@@ -8,7 +8,11 @@ import tomllib
 from typing import NoReturn
 
 from .errors import SettingsError
-from .settings import FIELDS, Tables, check
+from .settings import FIELDS, check
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .settings import Tables
 
 _TYPES = {
     "bool": "true or false",

@@ -9,9 +9,11 @@ Pure: values in, values out. On the warm path.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
 from .observe import digest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 FORMAT = 1
 """Raised when records or images of an older cyhot must not be read any more."""

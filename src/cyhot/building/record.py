@@ -11,9 +11,12 @@ On the warm path: a record is read with marshal and checked with one stat per fi
 from __future__ import annotations
 
 import marshal
-from collections.abc import Iterator
 
 from .observe import DirSig, FileSig, Observer, is_young
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FileRow = tuple[str, FileSig, str, str, str]
 """Path, signature, content hash, relation (``"cimported by"`` ...), whom it is a relation to."""

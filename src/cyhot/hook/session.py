@@ -13,15 +13,17 @@ from ..building.recipe import key_parts
 from ..building.request import Request, Source
 from ..building.store import Store, default_root
 from ..settings import (
-    Layer,
     Settings,
-    Tables,
     find_pyproject,
     from_environment,
     module_layers,
     read_pyproject,
     resolve,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..settings import Layer, Tables
 
 PYTHON = {
     "version": sys.version,
