@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
+from _thread import get_ident
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder, SourceFileLoader
 
 from ..building.observe import dir_sig, file_sig
@@ -40,6 +41,7 @@ class Finder:
         """Use another session's settings from now on."""
         self.session = session
         self._settings: Settings | None = None
+        self._resolving: set[int] = set()
         self._eligible: dict[str, bool] = {}
         self._warned: set[str] = set()
 
@@ -47,7 +49,15 @@ class Finder:
     def settings(self) -> Settings:
         """The process's settings, resolved when the first import asks."""
         if self._settings is None:
-            self._settings = self.session.process_settings()
+            thread = get_ident()
+            self._resolving.add(thread)
+            try:
+                settings = self.session.process_settings()
+                for name in ("include", "exclude", "py"):
+                    matches(settings.strings(name), "")  # imports what matching needs
+                self._settings = settings
+            finally:
+                self._resolving.discard(thread)
         return self._settings
 
     def invalidate_caches(self) -> None:
@@ -66,9 +76,9 @@ class Finder:
         Returns:
             None where PathFinder may go on: there is no ``.pyx`` of that name.
         """
-        if fullname.partition(".")[0] in _NEVER or matches(
-            self.settings.strings("exclude"), fullname
-        ):
+        if fullname.partition(".")[0] in _NEVER or get_ident() in self._resolving:
+            return None
+        if matches(self.settings.strings("exclude"), fullname):
             return None
         anywhere = matches(self.settings.strings("include"), fullname)
         if self.settings["include"] and not anywhere:
