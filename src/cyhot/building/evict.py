@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
+from .publish import clear_abandoned, is_digest, withdraw_image
+from .record import load_records
 from .store import Store
+
+_IN_USE = 600
+"""Seconds after its last use in which an image stays, whatever the limit: a process that was
+told of it may be about to load it."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,9 @@ def images(store: Store) -> Iterator[Stored]:
     """All images."""
     for group in _entries(store.path("images")):
         for image in _entries(group.path):
-            yield _stored(image.path)
+            # A folder that the user keeps other things in, too, may well have an images/.
+            if is_digest(image.name) and image.name.startswith(group.name):
+                yield _stored(image.path)
 
 
 def _stored(folder: str) -> Stored:
@@ -69,7 +77,8 @@ def _stored(folder: str) -> Stored:
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
     try:
-        return list(os.scandir(folder))
+        with os.scandir(folder) as entries:
+            return list(entries)
     except OSError:
         return []
 
@@ -77,10 +86,29 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
 def usage(store: Store, limit: int) -> Usage:
     """Count what is there."""
     found = list(images(store))
-    other = sum(
-        _stored(entry.path).size for entry in _entries(store.root) if entry.name != "images"
-    )
+    other = sum(_size(entry) for entry in _own_files(store))
     return Usage(store.root, len(found), sum(image.size for image in found) + other, limit)
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except OSError:
+        return 0
+
+
+_KEPT = ("records", "origins", "closures", "parsed", "cache")
+_OWN_NAME = re.compile(r"(.+-)?[0-9a-f]{32}|evicted")
+
+
+def _own_files(store: Store) -> Iterator[os.DirEntry[str]]:
+    """What else cyhot put into the store and can find out again."""
+    for kind in _KEPT:
+        for entry in _entries(store.path(kind)):
+            inside = _entries(entry.path) if kind == "records" else [entry]
+            for file in inside:
+                if _OWN_NAME.fullmatch(file.name) and file.is_file(follow_symlinks=False):
+                    yield file
 
 
 def evict(store: Store, limit: int) -> list[Stored]:
@@ -88,7 +116,7 @@ def evict(store: Store, limit: int) -> list[Stored]:
 
     Args:
         store: The store.
-        limit: Bytes that may stay.
+        limit: Bytes that the images may have together.
 
     Returns:
         What was removed. Processes that have it mapped go on with it.
@@ -97,12 +125,44 @@ def evict(store: Store, limit: int) -> list[Stored]:
     total = sum(image.size for image in found)
     removed = []
     for image in found:
-        if total <= limit:
+        if total <= limit or time.time() - image.used < _IN_USE:
             break
-        shutil.rmtree(image.folder, ignore_errors=True)
+        withdraw_image(store, image.folder)
         total -= image.size
         removed.append(image)
+    if removed:
+        _forget(store)
     return removed
+
+
+def _forget(store: Store) -> None:
+    """Remove the records that have no image left, and the lists that only they shared."""
+    shared: set[str] = set()
+    for group in _entries(store.path("records")):
+        for entry in _entries(group.path):
+            records = load_records(store.read("records", group.name, entry.name))
+            kept = [r for r in records if os.path.exists(store.path("images", r.image))]
+            shared.update(record.shared for record in kept)
+            if not kept and _OWN_NAME.fullmatch(entry.name):
+                _unlink(entry)
+    for entry in _entries(store.path("closures")):
+        if entry.name not in shared and is_digest(entry.name) and not _is_new(entry):
+            _unlink(entry)
+
+
+def _is_new(entry: os.DirEntry[str]) -> bool:
+    """Whether a builder may be about to publish the record that needs this file."""
+    try:
+        return time.time() - entry.stat().st_mtime < _IN_USE
+    except OSError:
+        return True
+
+
+def _unlink(entry: os.DirEntry[str]) -> None:
+    try:
+        os.unlink(entry.path)
+    except OSError:
+        pass
 
 
 def evict_now_and_then(store: Store, limit: int) -> None:
@@ -124,19 +184,26 @@ def evict_now_and_then(store: Store, limit: int) -> None:
 
 
 def clean(store: Store) -> Usage:
-    """Remove everything that cyhot put into the store; locks stay, builders may hold them.
+    """Remove everything that cyhot put into the store and can make again.
+
+    Locks stay, builders may hold them; so do the notes of what lies beside sources, since cyhot
+    would not know its own files any more.
 
     Returns:
         What was there before.
+
+    Raises:
+        StoreError: If the store is not the user's alone.
     """
+    if not store.trusted():
+        return Usage(store.root, 0, 0, 0)
     before = usage(store, 0)
-    for name in ("records", "origins", "closures", "parsed", "cache", "images"):
-        for entry in _entries(store.path(name)):
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path, ignore_errors=True)
-            else:
-                try:
-                    os.unlink(entry.path)
-                except OSError:
-                    pass
+    for image in list(images(store)):
+        withdraw_image(store, image.folder)
+    for entry in list(_own_files(store)):
+        _unlink(entry)
+    try:
+        clear_abandoned(store)
+    except OSError:
+        pass  # nothing was ever built here
     return before

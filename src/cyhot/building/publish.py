@@ -3,7 +3,7 @@
 Invariant 2: what is published is complete. A file is written under another name, flushed to the
 disk and renamed; an image's folder is filled below ``tmp/`` and renamed as a whole. A process
 that is killed at any instant leaves a valid store, and at worst a folder in ``tmp/`` that the
-next builder clears away.
+next builder clears away: it bears the name of a lock that only its builder held.
 """
 
 from __future__ import annotations
@@ -12,26 +12,48 @@ import atexit
 import errno
 import marshal
 import os
+import re
 import shutil
+import stat
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ..errors import StoreError
 from ..events import Noticed, emit
 from .observe import digest
 from .recipe import KeyParts, origin_key
 from .record import Closure, Record, dump_closure, dump_records
-from .store import Store
+from .store import NOWHERE, Store
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 MOST_RECORDS = 16
 """Records of one key: that many earlier states of a source are found again at once."""
-_FOLDERS = ("images", "records", "closures", "origins", "parsed", "cache", "locks", "tmp")
 FULL = (errno.ENOSPC, errno.EDQUOT)
+_FOLDERS = (
+    *("images", "records", "closures", "origins", "parsed", "cache", "placed"),
+    *("locks", "tmp"),
+)
+_ABANDONED_AFTER = 3600
+"""Seconds after which a loose file in ``tmp/`` is nobody's: they live for milliseconds."""
 
 _temporary: list[Store] = []
+_making = threading.Lock()
+"""Protects `_temporary`: the first thread makes the temporary store, the others use it."""
+
+
+def _new_lock() -> None:
+    global _making
+    _making = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
 
 
 def refuse(root: str, st: os.stat_result) -> NoReturn:
@@ -54,15 +76,16 @@ def writable(store: Store) -> Store:
     """The store itself, or where it cannot be written, a private temporary one.
 
     Raises:
-        StoreError: If it is not the user's alone, or the disk is full.
+        StoreError: If it is not the user's alone, no folder, or the disk is full.
     """
     try:
-        _prepare(store.root)
-        store.trusted()
+        _prepare(store)
         return store
     except OSError as error:
         if error.errno in FULL:
             raise full(store.root) from error
+        if os.path.exists(store.root) and not os.path.isdir(store.root):
+            raise StoreError(f"{store.root}: is no folder, so it cannot hold images") from error
         return _temporary_store(store, error)
 
 
@@ -71,32 +94,67 @@ def temporary() -> Store | None:
     return _temporary[0] if _temporary else None
 
 
-def _prepare(root: str) -> None:
-    os.makedirs(root, mode=0o700, exist_ok=True)
+def _prepare(store: Store) -> None:
+    os.makedirs(store.root, mode=0o700, exist_ok=True)
+    store.trusted()  # before anything is put into somebody else's folder
     for name in _FOLDERS:
-        os.makedirs(os.path.join(root, name), mode=0o700, exist_ok=True)
+        os.makedirs(store.path(name), mode=0o700, exist_ok=True)
     # A read-only file system lets makedirs pass where everything is there already.
-    descriptor, path = tempfile.mkstemp(dir=os.path.join(root, "tmp"))
+    descriptor, path = tempfile.mkstemp(dir=store.path("tmp"))
     os.close(descriptor)
     os.unlink(path)
 
 
 def _temporary_store(store: Store, error: OSError) -> Store:
-    if not _temporary:
-        root = tempfile.mkdtemp(prefix="cyhot-")
-        emit(Noticed(
-            f"{store.root} cannot be written ({error.strerror}); what is built is kept for this "
-            "process only. Choose another store with build_dir= or CYHOT_BUILD_DIR."
-        ))  # fmt: skip
-        _prepare(root)
-        _temporary.append(Store(root))
-        atexit.register(_remove, root, os.getpid())
-    return _temporary[0]
+    with _making:
+        # A forked child goes on in its parent's, until that ends and takes it away.
+        if not _temporary or not os.path.isdir(_temporary[0].root):
+            _temporary[:] = [_make_temporary(store, error)]
+        return _temporary[0]
 
 
-def _remove(root: str, owner: int) -> None:
+def _make_temporary(store: Store, error: OSError) -> Store:
+    if store.root == NOWHERE:
+        problem = "there is no home folder to keep images in"
+    else:
+        problem = f"{store.root} cannot be written ({error.strerror})"
+    try:
+        made = Store(tempfile.mkdtemp(prefix=_PREFIX))
+        _prepare(made)
+    except OSError as fault:
+        if fault.errno in FULL:
+            raise full(tempfile.gettempdir()) from fault
+        raise StoreError(f"{problem}, and no temporary folder either: {fault}") from fault
+    _alive = _lock(made.path("alive"))
+    _alive.acquire()
+    atexit.register(_remove, made.root, os.getpid(), _alive)
+    _clear_temporary(os.path.dirname(made.root))
+    emit(Noticed(
+        f"{problem}; what is built is kept for this process only. "
+        "Choose another store with build_dir= or CYHOT_BUILD_DIR."
+    ))  # fmt: skip
+    return made
+
+
+_PREFIX = "cyhot-store-"
+
+
+def _remove(root: str, owner: int, alive: BaseFileLock) -> None:
     if os.getpid() == owner:  # a forked child must not take its parent's images away
         shutil.rmtree(root, ignore_errors=True)
+        alive.release()
+
+
+def _clear_temporary(folder: str) -> None:
+    """Remove the temporary stores of processes that were killed."""
+    for entry in os.scandir(folder):
+        if not entry.name.startswith(_PREFIX) or not entry.is_dir(follow_symlinks=False):
+            continue
+        alive = os.path.join(entry.path, "alive")
+        if os.path.exists(alive) and entry.stat().st_uid == os.geteuid():
+            with _if_free(alive) as free:
+                if free:
+                    shutil.rmtree(entry.path, ignore_errors=True)
 
 
 def full(root: str) -> StoreError:
@@ -166,41 +224,116 @@ def publish_closure(store: Store, closure: Closure) -> str:
     return name
 
 
-# Images --------------------------------------------------------------------------------------
+# Building ------------------------------------------------------------------------------------
+
+
+def _lock(path: str) -> BaseFileLock:
+    from filelock import FileLock
+
+    return FileLock(path, mode=0o600)
 
 
 @contextmanager
-def workshop(store: Store) -> Iterator[str]:
-    """A temporary folder to build in; it is gone afterwards, or published."""
-    _clear_abandoned(store.path("tmp"))
-    folder = tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=store.path("tmp"))
+def building(store: Store, key: str, name: str, say_after: float) -> Iterator[None]:
+    """Hold the lock of a key: one builder across processes and threads, the others wait.
+
+    The system lets go of it when its holder dies, however that happens.
+
+    Args:
+        store: The store.
+        key: The key that is built.
+        name: The module's name, for whoever waits.
+        say_after: After how many seconds to say that it waits for somebody.
+    """
+    from filelock import Timeout
+
+    lock = _lock(store.path("locks", key))
+    try:
+        lock.acquire(timeout=say_after, poll_interval=0.02)
+    except Timeout:
+        emit(Noticed(f"waiting for another process that builds {name}"))
+        lock.acquire(poll_interval=0.05)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _if_free(path: str) -> Iterator[bool]:
+    """Hold a lock if nobody does; gives whether that is so."""
+    from filelock import Timeout
+
+    lock = _lock(path)
+    try:
+        lock.acquire(blocking=False)
+    except (Timeout, OSError):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+@contextmanager
+def workshop(store: Store, key: str) -> Iterator[str]:
+    """A temporary folder to build in; it is gone afterwards, or published.
+
+    Args:
+        store: The store.
+        key: What is built; the caller is in `building` for it.
+    """
+    clear_abandoned(store, key)
+    folder = tempfile.mkdtemp(prefix=f"{key}-", dir=store.path("tmp"))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _clear_abandoned(root: str) -> None:
-    """Remove what builders that were killed left: theirs no longer run, or it is a day old."""
-    for entry in os.scandir(root):
-        try:
-            age = time.time() - entry.stat().st_mtime
-            owner = entry.name.partition("-")[0]
-            if age > 86_400 or (age > 60 and owner.isdecimal() and not _runs(int(owner))):
-                shutil.rmtree(entry.path, ignore_errors=True)
-                _unlink(entry.path)
-        except OSError:
-            continue
+def clear_abandoned(store: Store, building_key: str = "") -> None:
+    """Remove what builders that were killed left in ``tmp/``.
+
+    A process id would not tell: a store on a network drive, or one that containers share, has
+    builders that this system does not know. A lock that can be had has no builder anywhere.
+
+    Args:
+        store: The store.
+        building_key: The key whose lock the caller holds.
+    """
+    for entry in os.scandir(store.path("tmp")):
+        key, dash, _ = entry.name.partition("-")
+        if dash and key == building_key:
+            _discard(entry)
+        elif dash and is_digest(key):
+            with _if_free(store.path("locks", key)) as free:
+                if free:
+                    _discard(entry)
+        elif _age(entry) > _ABANDONED_AFTER:
+            _discard(entry)
 
 
-def _runs(pid: int) -> bool:
+def _discard(entry: os.DirEntry[str]) -> None:
+    if entry.is_dir(follow_symlinks=False):
+        shutil.rmtree(entry.path, ignore_errors=True)
+    else:
+        _unlink(entry.path)
+
+
+def _age(entry: os.DirEntry[str]) -> float:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
+        return time.time() - entry.stat(follow_symlinks=False).st_mtime
     except OSError:
-        return True
-    return True
+        return 0.0
+
+
+def is_digest(name: str) -> bool:
+    """Whether a name is one that `digest` gives; of any other file cyhot keeps its hands off."""
+    return re.fullmatch(r"[0-9a-f]{32}", name) is not None
+
+
+# Images --------------------------------------------------------------------------------------
 
 
 def publish_image(store: Store, folder: str, name: str) -> str:
@@ -214,9 +347,8 @@ def publish_image(store: Store, folder: str, name: str) -> str:
     Returns:
         The folder's path now.
     """
-    for entry in os.scandir(folder):
-        if entry.is_file():
-            _sync(entry.path)
+    for path, _size in _files(folder):
+        _finish(path)
     target = store.path("images", name[:2], name)
     os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
     try:
@@ -229,14 +361,15 @@ def publish_image(store: Store, folder: str, name: str) -> str:
     return target
 
 
+def _files(folder: str) -> list[tuple[str, int]]:
+    with os.scandir(folder) as entries:
+        return [(entry.path, entry.stat().st_size) for entry in entries if entry.is_file()]
+
+
 def _replace_folder(folder: str, target: str) -> None:
     """The image is there already: keep what is mapped, unless it is damaged."""
-    if all(
-        os.path.exists(os.path.join(target, entry.name)) for entry in os.scandir(folder)
-    ) and all(
-        entry.stat().st_size == os.stat(os.path.join(target, entry.name)).st_size
-        for entry in os.scandir(folder)
-    ):
+    there = {os.path.basename(path): size for path, size in _files(target)}
+    if all(there.get(os.path.basename(path)) == size for path, size in _files(folder)):
         return
     aside = f"{folder}-aside"
     os.rename(target, aside)
@@ -244,33 +377,33 @@ def _replace_folder(folder: str, target: str) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _sync(path: str) -> None:
+def _finish(path: str) -> None:
+    """Close a file to others and see it onto the disk: compilers go by the umask."""
     descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if hasattr(os, "fchmod"):
+            os.fchmod(descriptor, stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o700)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync(folder: str) -> None:
+    """See a folder's entries onto the disk, where a folder can be opened."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-@contextmanager
-def building(store: Store, key: str, name: str, say_after: float) -> Iterator[None]:
-    """Hold the lock of a key: one builder across processes and threads, the others wait.
-
-    Args:
-        store: The store.
-        key: The key that is built.
-        name: The module's name, for whoever waits.
-        say_after: After how many seconds to say that it waits for somebody.
-    """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(store.path("locks", key), mode=0o600)
+def withdraw_image(store: Store, folder: str) -> None:
+    """Take an image out of the store as a whole. Processes that have it mapped go on with it."""
+    aside = store.path("tmp", f"withdrawn.{os.getpid()}.{time.time_ns()}")
     try:
-        lock.acquire(timeout=say_after, poll_interval=0.02)
-    except Timeout:
-        emit(Noticed(f"waiting for another process that builds {name}"))
-        lock.acquire(poll_interval=0.05)
-    try:
-        yield
-    finally:
-        lock.release()
+        os.rename(folder, aside)
+    except OSError:
+        return  # somebody else did
+    shutil.rmtree(aside, ignore_errors=True)

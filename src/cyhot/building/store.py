@@ -11,7 +11,9 @@ Layout below the root::
     origins/<name>        the newest key parts of a module, to say why another key came up
     parsed/<digest>       pyproject.toml settings, by the content that they were parsed from
     cache/<name>          answers of compilers, .pyxbld results, get_include() folders
-    locks/ tmp/           builders at work
+    placed/<name>         what was put beside a source, so that only that is ever replaced
+    locks/<key>           held by the one builder of a key
+    tmp/<key>-*           where that builder works
 """
 
 from __future__ import annotations
@@ -39,8 +41,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+NOWHERE = os.path.join(os.devnull, "cyhot")
+"""A root that cannot be made: for a user who has no home folder."""
+
+
 def default_root() -> str:
-    """The user's cache folder for cyhot, as platformdirs has it.
+    """The user's cache folder for cyhot, as platformdirs has it; `NOWHERE` without a home.
 
     platformdirs itself is asked where the rule is not a line long: importing it would cost more
     than the whole rest of an import that has nothing to build.
@@ -54,7 +60,8 @@ def default_root() -> str:
     base = os.environ.get("XDG_CACHE_HOME", "").strip()
     if not os.path.isabs(base):
         base = os.path.expanduser("~/.cache")
-    return os.path.join(base, "cyhot")
+    # Neither HOME nor an entry in the user database: "~" stays, and would be a folder right here.
+    return os.path.join(base, "cyhot") if os.path.isabs(base) else NOWHERE
 
 
 class Hit:
@@ -176,6 +183,9 @@ class Store:
 
     def _rewrite(self, key: str, records: list[Record], shared: Closure | None) -> None:
         """Write down what was learnt, so that the next process need not look so closely."""
+        now = {record.digest for record in self.records(key)}
+        if now != {record.digest for record in records}:
+            return  # somebody built meanwhile; what they wrote down is worth more
         self.keep(f"records/{key[:2]}/{key}", dump_records(records))
         if shared is not None:
             self.keep(f"closures/{records[0].shared}", dump_closure(shared))
@@ -191,17 +201,23 @@ class Store:
         path = self.path(*name.split("/"))
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError:
+            return
+        try:
             try:
-                os.write(descriptor, data)
+                whole = os.write(descriptor, data) == len(data)
             finally:
                 os.close(descriptor)
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-            os.replace(temporary, path)
+            if whole:  # a disk that fills up takes the first part without an error
+                os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+                os.replace(temporary, path)
+                return
         except OSError:
-            try:
-                os.unlink(temporary)
-            except OSError:
-                pass
+            pass
+        try:
+            os.unlink(temporary)
+        except OSError:
+            pass
 
     def parsed(self, path: str, data: bytes) -> Any:
         """What `keep_parsed` kept for a pyproject.toml with these bytes, None for nothing."""

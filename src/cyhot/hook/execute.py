@@ -19,6 +19,7 @@ from .. import errors
 from ..building.observe import digest
 
 if TYPE_CHECKING:
+    from ..building.request import Source
     from .loader import Loader
 
 
@@ -112,6 +113,21 @@ def read_source(path: str) -> str:
     if text is None:
         raise OSError(f"{path} cannot be read")
     return text
+
+
+def was_evicted(error: ImportError, image: str, source: Source) -> bool:
+    """Whether an image could not be loaded because another process removed it meanwhile.
+
+    Raises:
+        CompileError: If it is there, and the system's loader refuses it: a symbol is missing.
+    """
+    if not os.path.exists(image):
+        return True
+    if type(error) is ImportError and image in str(error):
+        from ..building.explain import load_failure
+
+        raise load_failure(str(error), image, source) from None
+    return False
 
 
 _running: dict[str, Loader] = {}

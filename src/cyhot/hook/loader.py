@@ -48,8 +48,16 @@ class Loader(ExtensionFileLoader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """A new, not yet executed module of the source's image."""
         image = self.image()
+        try:
+            module = self._map(image, spec)
+        except ImportError as error:
+            from .execute import was_evicted
+
+            if not was_evicted(error, image, self.source):
+                raise
+            image = self.image()
+            module = self._map(image, spec)
         spec.cached = image
-        module = self._map(image, spec)
         module.__file__ = self.source.path
         return module
 
