@@ -11,13 +11,13 @@ import os
 import re
 import sys
 import sysconfig
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import read_source
 from .inputs import Prober, glob_row
-from .observe import Observer, file_sig, hash_file
+from .observe import FileSig, Observer, file_sig, hash_file
 from .recipe import KeyParts, image_digest
 from .record import Closure, DirRow, FileRow, Record, ToolRow, differences
 from .toolchain import CYTHON
@@ -50,6 +50,7 @@ class Inputs:
         self.own: dict[str, FileRow] = {}
         self.system: dict[str, FileRow] = {}
         self.globs: list[str] = []
+        self.packages: list[tuple[str, str]] = []
         self.prober = Prober()
         self.missing: list[str] = []
 
@@ -84,6 +85,14 @@ class Inputs:
         row = glob_row(pattern)
         self.read(Read(path, relation, via) for path in row[1] if os.path.isfile(path))
 
+    def package_file(self, path: str, package: str) -> None:
+        """Add a file of an installed package, whichever place that is imported from later."""
+        self.read([Read(path, "of", package)])
+        marker = f"{os.sep}{package}{os.sep}"
+        if marker in path:
+            request = f"{package}/{path.rpartition(marker)[2]}"
+            self.packages.append(("package", request.replace(os.sep, "/")))
+
     def dirs(self, probers: Sequence[Prober]) -> tuple[list[DirRow], list[DirRow]]:
         """What all probers found and missed: the user's folders, system folders."""
         whole = Prober()
@@ -103,14 +112,9 @@ class Inputs:
         """(path, content hash) of every file."""
         return [(row[0], row[2]) for rows in (self.own, self.system) for row in rows.values()]
 
-    def written_since(self, began: int) -> list[str]:
-        """Files that were written when the compilers already ran, or in the tick before."""
-        return [
-            path
-            for rows in (self.own, self.system)
-            for path, row in rows.items()
-            if row[1][2] >= began - _TICK_NS
-        ]
+    def sigs(self) -> list[tuple[str, FileSig]]:
+        """(path, signature) of every file, as it was noted."""
+        return [(row[0], row[1]) for rows in (self.own, self.system) for row in rows.values()]
 
 
 _TICK_NS = 20_000_000
@@ -174,12 +178,39 @@ def probe_headers(
                     prober.exists(os.path.join(folder, name))
 
 
+_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.MULTILINE)
+_HAS_INCLUDE = re.compile(r'__has_include\w*\s*\(\s*["<]([^">\n]+)[">]')
+
+
+def probe_includes(prober: Prober, texts: dict[str, str], chain: Sequence[str]) -> None:
+    """Note where the compiler looked for what C texts include in quotes, or only ask for.
+
+    A quoted name is looked for beside the file that includes it first, which no option says; and
+    of a ``__has_include`` that found nothing there is no trace at all.
+
+    Args:
+        prober: Takes the notes.
+        texts: The user's C files and headers, by path.
+        chain: As for `probe_headers`.
+    """
+    for path, text in texts.items():
+        folder = os.path.dirname(path)
+        for name in _INCLUDE.findall(text):
+            prober.exists(os.path.join(folder, name))
+        for name in _HAS_INCLUDE.findall(text):
+            for place in (folder, *chain):
+                if prober.exists(os.path.join(place, name)):
+                    break
+
+
 def probe_libraries(prober: Prober, folders: Sequence[str], libraries: Sequence[str]) -> list[str]:
     """Where the linker looks for libraries in the user's folders; returns what is there."""
     found = []
     for library in libraries:
+        names = [f"lib{library}{suffix}" for suffix in (".so", ".dylib", ".a")]
+        if library.startswith(":"):
+            names = [library[1:]]
         for folder in folders:
-            names = (f"lib{library}{suffix}" for suffix in (".so", ".dylib", ".a"))
             paths = [os.path.join(folder, name) for name in names]
             there = [path for path in paths if prober.exists(path)]
             if there:
@@ -188,13 +219,63 @@ def probe_libraries(prober: Prober, folders: Sequence[str], libraries: Sequence[
     return found
 
 
+# Command lines -------------------------------------------------------------------------------
+
+
+def option_values(words: Sequence[str], *options: str) -> list[str]:
+    """The values of options on a command line, joined to them or the word after."""
+    values: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        option = next((option for option in options if word.startswith(option)), None)
+        if option is not None:
+            values.append(word[len(option) :] or next(rest, ""))
+    return values
+
+
+def include_chain(words: Sequence[str], environ: Mapping[str, str]) -> list[str]:
+    """The folders in which a compiler looks for headers before its own, in order.
+
+    Args:
+        words: Its command line.
+        environ: Its environment.
+    """
+    by_language = ("C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")
+    folders = [
+        *option_values(words, "-iquote"),
+        *option_values(words, "-I", "--include-directory="),
+        *environ.get("CPATH", "").split(os.pathsep),
+        *option_values(words, "-isystem"),
+        *(f for name in by_language for f in environ.get(name, "").split(os.pathsep)),
+    ]
+    return [*dict.fromkeys(os.path.normpath(f) for f in folders if os.path.isabs(f))]
+
+
+def named_files(words: Sequence[str]) -> list[str]:
+    """Files that options name: linker scripts, profiles, response files, plugins."""
+    start = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
+    parts = [part.lstrip("@") for word in words[start:] for part in re.split("[=,]", word)]
+    return [part for part in parts if os.path.isabs(part) and os.path.isfile(part)]
+
+
 def tool_rows(tools: Iterable[tuple[str, str]], look: Observer) -> list[ToolRow]:
     """The tools that took part, or that would have, had they been there."""
-    rows = []
+    rows: list[ToolRow] = []
     for kind, request in dict.fromkeys(tools):
         path, sig = look.tool(kind, request)
-        rows.append((kind, request, path, sig, look.ident(kind, request)))
+        ident = look.ident(kind, request)
+        if (kind, request) == CYTHON and not ident.startswith(f"{_imported_cython()} "):
+            # It was upgraded after this process imported it. No signature, so that every later
+            # process asks who it is, and gets another answer.
+            sig, ident = None, _imported_cython()
+        rows.append((kind, request, path, sig, ident))
     return rows
+
+
+def _imported_cython() -> str:
+    from Cython import __version__
+
+    return f"Cython {__version__}"
 
 
 # The record ----------------------------------------------------------------------------------
@@ -207,24 +288,44 @@ def collect(attempt: Attempt) -> Inputs:
     inputs = Inputs((*attempt.can.system_dirs, os.path.dirname(attempt.result.standard)))
     inputs.opened(attempt.result.opened)
     for file, _content in attempt.special.inputs:
-        own = file == special
-        inputs.read([Read(file, "of" if own else "imported by", path if own else special)])
+        relation = ("of", path) if file == special else ("imported by", special)
+        inputs.read([Read(file, *relation)])
     if os.path.exists(listing):
         inputs.read([Read(listing, "of", path)])
     for pattern, via in attempt.depends:
-        inputs.pattern(pattern, "listed by" if os.path.isabs(via) else "of", via)
+        if os.path.isabs(via):
+            inputs.pattern(pattern, "listed by", via)
+        else:
+            inputs.package_file(pattern, via)
+    own = {p: read_source(p) or "" for p in attempt.read if not inputs.is_system(p)}
     inputs.read(Read(source, "compiled with", path) for source in attempt.spec.sources)
-    inputs.read(_headers(attempt, inputs))
+    inputs.read(_headers(attempt, inputs, own))
     inputs.read(Read(file, "linked into", path) for file in attempt.linked)
+    _add_options(attempt, inputs, own)
     return inputs
 
 
-def _headers(attempt: Attempt, inputs: Inputs) -> list[Read]:
+def _headers(attempt: Attempt, inputs: Inputs, own: dict[str, str]) -> list[Read]:
     main = attempt.source.path
-    own = {p: read_source(p) or "" for p in attempt.read if not inputs.is_system(p)}
     cython = [f.path for f in attempt.result.opened if not inputs.is_system(f.path)]
     extern = extern_headers({p: read_source(p) or "" for p in cython})
     return [Read(p, *_asker(p, extern, main, own)) for p in attempt.read]
+
+
+def _add_options(attempt: Attempt, inputs: Inputs, own: dict[str, str]) -> None:
+    """What follows from the command lines, wherever their options came from."""
+    main = attempt.source.path
+    beside = {main: attempt.c_text}  # where the C file's quoted names are looked for
+    for words in attempt.steps:
+        if words[0] == "cython":
+            continue
+        chain = [os.path.dirname(main), *include_chain(words, os.environ)]
+        probe_headers(inputs.prober, attempt.read, chain, attempt.can.system_dirs)
+        probe_includes(inputs.prober, {**own, **beside}, chain)
+        inputs.read(Read(p, "named by an option of", main) for p in named_files(words))
+        folders = [*option_values(words, "-L"), *os.environ.get("LIBRARY_PATH", "").split(":")]
+        folders = [folder for folder in folders if os.path.isabs(folder)]
+        probe_libraries(inputs.prober, folders, option_values(words, "-l"))
 
 
 def build_record(
@@ -232,7 +333,7 @@ def build_record(
 ) -> tuple[Record, Closure, Inputs]:
     """The record of an attempt's image, its system files, and the inputs of both."""
     result, inputs = attempt.result, collect(attempt)
-    tools = tool_rows((CYTHON, *attempt.tools), Observer())
+    tools = tool_rows((CYTHON, *attempt.tools, *inputs.packages), Observer())
     own, system = inputs.dirs([attempt.prober, result.prober])
     record = Record()
     record.as_of = record.built_at = attempt.began
@@ -249,7 +350,10 @@ def build_record(
     record.seconds = sum(attempt.phases.values())
     record.image_size = os.stat(attempt.image).st_size
     identities = [(tool[1], tool[4]) for tool in tools]
-    record.digest = image_digest(parts, identities, attempt.steps, inputs.contents())
+    # What was found decides as well as what is in it: an __init__.py that came or went, say.
+    found = tuple((folder, absent, present) for folder, _sig, absent, present in record.dirs)
+    steps = [*attempt.steps, ("C", hash_file(result.c_path)), ("found", repr(found))]
+    record.digest = image_digest(parts, identities, steps, inputs.contents())
     record.image = f"{record.digest[:2]}/{record.digest}/{os.path.basename(attempt.image)}"
     record.shared = ""
     return record, inputs.closure(system, attempt.began), inputs
@@ -269,13 +373,23 @@ def find_change(
     """
     if inputs.missing:
         return inputs.missing[0]
-    for _kind, subject, _before, _after in differences(record, closure, Observer()):
-        return subject
-    # Cython's files were hashed before they were read; what the C compiler reads is known only
-    # afterwards, so a header that was written meanwhile has to be met twice with one content.
-    hashed = {file.path for file in attempt.result.opened}
+    for kind, subject, _before, _after in differences(record, closure, Observer()):
+        if (kind, subject) != ("tool", CYTHON[1]):  # making it anew would not help: `tool_rows`
+            return subject
     contents = dict(inputs.contents())
-    for path in inputs.written_since(attempt.began):
-        if path not in hashed and seen.get(path) != contents[path]:
+    for path in _written_meanwhile(inputs, attempt):
+        # It may have been something else in between: it has to be met twice with one content.
+        if seen.get(path) != contents[path]:
             return path
     return ""
+
+
+def _written_meanwhile(inputs: Inputs, attempt: Attempt) -> Iterator[str]:
+    """Files that were written while the compilers ran, be it with what was in them before."""
+    hashed = {file.path for file in attempt.result.opened}
+    for path, sig in inputs.sigs():
+        # Cython's files were noted before they were read; what the C compiler reads is known
+        # only afterwards, so for that the clock has to tell.
+        since = attempt.began if path in hashed else attempt.began - _TICK_NS
+        if sig[2] >= since or (path in hashed and file_sig(path) != sig):
+            yield path

@@ -1,4 +1,8 @@
-"""Running compilers: side by side, their output kept, none left behind."""
+"""Running compilers: side by side, their output kept, none left behind.
+
+Whatever ends the thread that runs commands (Ctrl-C, an error, SIGTERM) ends the commands, with
+all that they started.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -39,15 +51,50 @@ def environment(temporary: str) -> dict[str, str]:
     return {**os.environ, "LC_ALL": "C", "TMPDIR": temporary}
 
 
+class Stopped(KeyboardInterrupt):
+    """Ends a thread of `in_threads` because the thread that called it was interrupted."""
+
+
+class _Crew:
+    """The commands that end together: those of one thread, or of all of one `in_threads`."""
+
+    def __init__(self) -> None:
+        self.running: set[_Running] = set()
+        self.stopped = False
+
+    def stop(self) -> None:
+        """End all that runs, and whatever would still be started."""
+        self.stopped = True
+        for process in tuple(self.running):
+            process.kill()
+
+    def check(self) -> None:
+        if self.stopped:
+            raise Stopped
+
+
+class _Thread(threading.local):
+    crew: _Crew | None = None
+
+
+_this_thread = _Thread()
+
+
 def run_all(commands: Sequence[Command], jobs: int) -> list[Finished]:
     """Run commands, up to `jobs` at once.
-
-    Whatever interrupts it (Ctrl-C included) ends the commands that still run, with all that
-    they started.
 
     Raises:
         OSError: If a command cannot be started.
     """
+    crew = _this_thread.crew
+    if crew is not None:
+        return _run_all(crew, commands, jobs)
+    crew = _Crew()
+    with _ended_with_us(crew):
+        return _run_all(crew, commands, jobs)
+
+
+def _run_all(crew: _Crew, commands: Sequence[Command], jobs: int) -> list[Finished]:
     waiting = list(enumerate(commands))
     running: dict[int, _Running] = {}
     finished: dict[int, Finished] = {}
@@ -56,12 +103,14 @@ def run_all(commands: Sequence[Command], jobs: int) -> list[Finished]:
             while waiting and len(running) < jobs:
                 index, command = waiting.pop(0)
                 running[index] = _Running(command, index)
+                running[index].start(crew)
             first = next(iter(running))
             finished[first] = running[first].wait()
             del running[first]
+            crew.check()  # what was killed has a status as well, which says nothing
     finally:
         for process in running.values():
-            process.kill()
+            process.end()
     return [finished[index] for index in sorted(finished)]
 
 
@@ -70,40 +119,133 @@ def run(args: Sequence[str], folder: str) -> Finished:
     return run_all([Command(tuple(args), folder)], 1)[0]
 
 
+def in_threads(function: Callable[[T], R], items: Sequence[T], jobs: int) -> list[R]:
+    """Call a function with each item, up to `jobs` at once.
+
+    Whatever it raises for one item cancels those that were not begun yet. What interrupts the
+    caller also ends the commands that still run, so that nobody waits for them.
+
+    Returns:
+        The results, in the order of the items.
+    """
+    crew = _Crew()
+
+    def call(item: T) -> R:
+        _this_thread.crew = crew
+        crew.check()
+        return function(item)
+
+    with ThreadPoolExecutor(jobs) as pool, _ended_with_us(crew):
+        futures = [pool.submit(call, item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        except BaseException as error:
+            for future in futures:
+                future.cancel()
+            if not isinstance(error, Exception):
+                crew.stop()
+            raise
+
+
+@contextmanager
+def _ended_with_us(crew: _Crew) -> Iterator[None]:
+    """End a crew's commands where a SIGTERM or SIGHUP that nobody handles ends this process.
+
+    They are in process groups of their own, so no signal reaches them by itself.
+    """
+    taken: list[signal.Signals] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        crew.stop()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    if sys.platform != "win32" and threading.current_thread() is threading.main_thread():
+        try:
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) is signal.SIG_DFL:
+                    signal.signal(number, end)
+                    taken.append(number)
+        except ValueError:
+            pass  # a subinterpreter: its main thread gets no signals
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Put Ctrl-C off: between its start and our knowing of it, nobody would end a process."""
+    handler = signal.getsignal(signal.SIGINT)
+    seen: list[tuple[int, FrameType | None]] = []
+    put_off = callable(handler) and threading.current_thread() is threading.main_thread()
+    if put_off:
+        try:
+            signal.signal(signal.SIGINT, lambda number, frame: seen.append((number, frame)))
+        except ValueError:
+            put_off = False
+    try:
+        yield
+    finally:
+        if put_off:
+            signal.signal(signal.SIGINT, handler)
+    if seen and callable(handler):
+        handler(*seen[0])
+
+
 class _Running:
-    """A started command; its output goes into a file, so that no pipe can fill up."""
+    """A command that runs; its output goes into a file, so that no pipe can fill up."""
+
+    process: subprocess.Popen[bytes]
 
     def __init__(self, command: Command, index: int) -> None:
         self.command = command
         self.output = os.path.join(command.folder, f"output-{os.getpid()}-{index}.txt")
         self.began = time.perf_counter()
-        with open(self.output, "wb") as file:
+
+    def start(self, crew: _Crew) -> None:
+        with open(self.output, "wb") as file, _no_interrupt():
+            crew.check()
             self.process = subprocess.Popen(
-                command.args,
-                cwd=command.folder,
-                env=environment(command.folder),
+                self.command.args,
+                cwd=self.command.folder,
+                env=environment(self.command.folder),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 # A group of its own: Ctrl-C reaches us first, and we end all of it.
                 process_group=None if sys.platform == "win32" else 0,
             )
+            self.crew = crew
+            crew.running.add(self)
+        if crew.stopped:
+            self.kill()  # stopped while it was being started
 
     def wait(self) -> Finished:
-        try:
-            status = self.process.wait()
-        except BaseException:
-            self.kill()
-            raise
+        status = self.process.wait()
+        self.crew.running.discard(self)
         with open(self.output, encoding="utf-8", errors="replace") as file:
             output = file.read()
         os.unlink(self.output)
         return Finished(self.command, status, output, time.perf_counter() - self.began)
 
     def kill(self) -> None:
-        if self.process.poll() is None:
-            if sys.platform == "win32":
-                self.process.kill()
-            else:
-                os.killpg(self.process.pid, signal.SIGKILL)
+        """Have it end, with all that it started. Signal handlers may call this: it waits for
+        nothing, and so for no lock that the interrupted code holds."""
+        if self.process.returncode is None:
+            try:
+                if sys.platform == "win32":
+                    self.process.kill()
+                else:
+                    os.killpg(self.process.pid, signal.SIGKILL)
+            except OSError:
+                pass  # it is done
+
+    def end(self) -> None:
+        """End it; it may not have begun, or be done."""
+        if hasattr(self, "crew"):
+            self.kill()
             self.process.wait()
+            self.crew.running.discard(self)

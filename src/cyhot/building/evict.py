@@ -13,8 +13,8 @@ from .record import load_records
 from .store import Store
 
 _IN_USE = 600
-"""Seconds after its last use in which an image stays, whatever the limit: a process that was
-told of it may be about to load it."""
+"""Seconds in which what was just built stays, whatever the limit: its builder is about to load
+it. (A loader that comes upon an image as it is evicted looks again.)"""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _forget(store: Store) -> None:
             records = load_records(store.read("records", group.name, entry.name))
             kept = [r for r in records if os.path.exists(store.path("images", r.image))]
             shared.update(record.shared for record in kept)
-            if not kept and _OWN_NAME.fullmatch(entry.name):
+            if not kept and is_digest(entry.name) and not _is_new(entry):
                 _unlink(entry)
     for entry in _entries(store.path("closures")):
         if entry.name not in shared and is_digest(entry.name) and not _is_new(entry):
@@ -151,7 +151,7 @@ def _forget(store: Store) -> None:
 
 
 def _is_new(entry: os.DirEntry[str]) -> bool:
-    """Whether a builder may be about to publish the record that needs this file."""
+    """Whether a builder may have written it meanwhile, or be about to refer to it."""
     try:
         return time.time() - entry.stat().st_mtime < _IN_USE
     except OSError:
@@ -173,14 +173,10 @@ def evict_now_and_then(store: Store, limit: int) -> None:
             return
     except OSError:
         pass
-    try:
-        with open(stamp, "wb"):
-            os.utime(stamp)
-        total = sum(image.size for image in images(store))
-        if total > limit:
-            evict(store, limit * 4 // 5)
-    except OSError:
-        pass  # somebody else evicts, or it is read-only
+    store.keep("cache/evicted", b"")
+    total = sum(image.size for image in images(store))
+    if total > limit:
+        evict(store, limit * 4 // 5)
 
 
 def clean(store: Store) -> Usage:

@@ -12,34 +12,64 @@ with Cython's own.
 from __future__ import annotations
 
 import os
-from typing import NamedTuple, Protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Look(Protocol):
+        """What a search needs to know of a file system."""
+
+        def exists(self, path: str) -> bool:
+            """Whether there is anything at `path`."""
+
+        def versioned(self, folder: str, prefix: str, suffix: str) -> list[str]:
+            """Names in `folder` that start with `prefix` and end with `suffix`."""
+
 
 PACKAGE_FILES = ("__init__.py", "__init__.pyc", "__init__.pyx", "__init__.pxd")
 
 
-class Look(Protocol):
-    """What a search needs to know of a file system."""
+class Lookup(tuple[object, ...]):
+    """One search that Cython made.
 
-    def exists(self, path: str) -> bool:
-        """Whether there is anything at `path`."""
+    A tuple, for marshal; but no NamedTuple: an import with another sys.path than the image was
+    built with makes the searches again, and that is not to cost an import of `typing`.
+    """
 
-    def versioned(self, folder: str, prefix: str, suffix: str) -> list[str]:
-        """Names in `folder` that start with `prefix` and end with `suffix`."""
+    __slots__ = ()
 
+    def __new__(  # noqa: PLR0917  (seven columns)
+        cls,
+        name: str,
+        suffix: str,
+        include: bool,
+        use_sys_path: bool,
+        beside: str,
+        folders: tuple[str, ...],
+        result: str,
+    ) -> Lookup:
+        """Note a search.
 
-class Lookup(NamedTuple):
-    """One search that Cython made."""
+        Args:
+            name: The dotted name of a module, or the name of a file to include.
+            suffix: ``.pxd``, ``.py`` and so on; `""` for a file to include.
+            include: Whether `name` is a file's.
+            use_sys_path: Whether sys.path was searched.
+            beside: The file that asks; `""` if the search starts from the search path alone.
+            folders: The include path without sys.path.
+            result: What was found, `""` for nothing.
+        """
+        row = (name, suffix, include, use_sys_path, beside, folders, result)
+        return super().__new__(cls, row)
 
-    name: str
-    suffix: str
-    include: bool
-    use_sys_path: bool
-    beside: str
-    """The file that asks; `""` if the search starts from the search path alone."""
-    folders: tuple[str, ...]
-    """The include path without sys.path."""
-    result: str
-    """What was found, `""` for nothing."""
+    name: str = property(lambda self: self[0])  # type: ignore[assignment]
+    suffix: str = property(lambda self: self[1])  # type: ignore[assignment]
+    include: bool = property(lambda self: self[2])  # type: ignore[assignment]
+    use_sys_path: bool = property(lambda self: self[3])  # type: ignore[assignment]
+    beside: str = property(lambda self: self[4])  # type: ignore[assignment]
+    folders: tuple[str, ...] = property(lambda self: self[5])  # type: ignore[assignment]
+    result: str = property(lambda self: self[6])  # type: ignore[assignment]
 
 
 def search(

@@ -1,32 +1,21 @@
-"""From what the compilers opened and looked for to the rows of a record."""
+"""What a build looked at, as rows of a record: folders with what is and isn't in them, patterns.
+
+On the warm path, though seldom: only where a folder that a pattern looks into has changed.
+"""
 
 from __future__ import annotations
 
-import glob
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 
-from .observe import Observer, dir_sig
-from .record import DirRow, GlobRow, fits
+from .observe import dir_sig, fits
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-class ObserverLook:
-    """An `Observer` as `graph.search` wants it."""
-
-    def __init__(self, look: Observer) -> None:
-        self._look = look
-
-    def exists(self, path: str) -> bool:
-        """Whether there is anything at `path`."""
-        return self._look.sig(path) is not None or self._look.dir(path) is not None
-
-    def versioned(self, folder: str, prefix: str, suffix: str) -> list[str]:
-        """Names in `folder` that start with `prefix` and end with `suffix`."""
-        return sorted(n for n in self._look.names(folder) if fits(f"{prefix}*{suffix}", n))
+    from .record import DirRow, GlobRow
 
 
-@dataclass
 class Prober:
     """Looks at the file system and writes down what it looked at.
 
@@ -35,9 +24,10 @@ class Prober:
         patterns: (folder, pattern) and the names that fitted.
     """
 
-    seen: dict[str, bool] = field(default_factory=dict)
-    patterns: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
-    _names: dict[str, list[str]] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.seen: dict[str, bool] = {}
+        self.patterns: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._names: dict[str, list[str]] = {}
 
     def exists(self, path: str) -> bool:
         """Whether there is anything at `path`."""
@@ -66,55 +56,108 @@ class Prober:
 
     def dir_rows(self) -> list[DirRow]:
         """What must stay absent and present for the same answers, folder by folder."""
-        absent: dict[str, set[str]] = {}
-        present: dict[str, set[str]] = {}
+        notes = _Notes()
         for path, existed in self.seen.items():
-            _note(path, present if existed else absent, absent)
+            notes.path(path, existed)
         for (folder, pattern), names in self.patterns.items():
             if not names:
-                _note(os.path.join(folder, pattern), absent, absent)
-        rows = []
-        for folder in sorted(absent.keys() | present.keys()):
-            sig = dir_sig(folder)
-            if sig is not None:
-                gone, there = absent.get(folder, set()), present.get(folder, set())
-                rows.append((folder, sig, tuple(sorted(gone)), tuple(sorted(there))))
-        return rows
+                notes.path(os.path.join(folder, pattern), False)
+        return notes.rows()
 
     def glob_rows(self) -> list[GlobRow]:
         """The patterns that named files."""
         return [
-            glob_row(os.path.join(glob.escape(folder), pattern))
+            glob_row(os.path.join(_escaped(folder), pattern))
             for (folder, pattern), names in self.patterns.items()
             if names
         ]
 
 
-def _note(path: str, where: dict[str, set[str]], absent: dict[str, set[str]]) -> None:
-    """Note a name under its folder; where that is missing, the missing part of the path."""
-    folder, name = os.path.split(path)
-    if os.path.isdir(folder):
-        where.setdefault(folder, set()).add(name)
-        return
-    while not os.path.isdir(folder) and folder != os.path.dirname(folder):
-        folder, name = os.path.split(folder)
-    absent.setdefault(folder, set()).add(name)
+class _Notes:
+    """Names by folder: those that are there, those that aren't."""
+
+    def __init__(self) -> None:
+        self.absent: dict[str, set[str]] = {}
+        self.present: dict[str, set[str]] = {}
+        self._followed: set[str] = set()
+
+    def path(self, path: str, there: bool) -> None:
+        """Note a path; if its folder is missing, that; if it is a link, where it leads as well.
+
+        What a link leads to comes and goes without a trace in the link's own folder.
+        """
+        folder, name = os.path.split(path)
+        if not os.path.isdir(folder):
+            self._no_folder(folder)
+            return
+        (self.present if there else self.absent).setdefault(folder, set()).add(name)
+        if target := self._link(path):
+            self.path(target, there)
+
+    def _no_folder(self, folder: str) -> None:
+        """Note the first part of a folder's path that is no folder (but may be a .zip, say)."""
+        parent, name = os.path.split(folder)
+        if parent != folder and not os.path.isdir(parent):
+            self._no_folder(parent)
+            return
+        self.absent.setdefault(parent, set()).add(f"{name}/")
+        if target := self._link(folder):
+            self._no_folder(target)
+
+    def _link(self, path: str) -> str:
+        """Where a link leads, `""` if it's none, or was followed already."""
+        try:
+            target = os.path.join(os.path.dirname(path), os.readlink(path))
+        except (OSError, ValueError):
+            return ""
+        if path in self._followed:
+            return ""
+        self._followed.add(path)
+        return target
+
+    def rows(self) -> list[DirRow]:
+        """A row for each folder. One that is gone by now is noted so that it'll always differ."""
+        return [
+            (
+                folder,
+                dir_sig(folder) or (0, 0, 0),
+                tuple(sorted(self.absent.get(folder, ()))),
+                tuple(sorted(self.present.get(folder, ()))),
+            )
+            for folder in sorted(self.absent.keys() | self.present.keys())
+        ]
+
+
+def _has_magic(pattern: str) -> bool:
+    return any(char in pattern for char in "*?[")
+
+
+def _escaped(path: str) -> str:
+    if not _has_magic(path):
+        return path
+    import glob
+
+    return glob.escape(path)
 
 
 def expand(pattern: str) -> tuple[str, ...]:
     """The files that a pattern names, sorted."""
+    if not _has_magic(pattern):
+        return (pattern,) if os.path.lexists(pattern) else ()
+    import glob
+
     return tuple(sorted(glob.glob(pattern, recursive=True)))
 
 
 def glob_row(pattern: str) -> GlobRow:
     """A pattern, what it names now, and the folders whose change may change that."""
-    folders = [os.path.dirname(pattern)]
-    while glob.has_magic(folders[-1]):
-        folders.append(os.path.dirname(folders[-1]))
-    walked = {path for part in folders for path in expand(part) if os.path.isdir(path)}
-    root = folders[-1]
+    parts = [os.path.dirname(pattern)]
+    while _has_magic(parts[-1]):
+        parts.append(os.path.dirname(parts[-1]))
+    walked = {parts[-1]}  # even if it is not there yet
     if "**" in pattern:
-        walked.update(path for path, _dirs, _files in os.walk(root))
-    plain = [folder.replace("[", "") for folder in [root] if not os.path.isdir(folder)]
-    rows = tuple((path, dir_sig(path)) for path in sorted({*walked, *plain}))
+        parts.append(os.path.join(parts[-1], "**", ""))  # links to folders are followed, as there
+    walked.update(path.rstrip(os.sep) for part in parts for path in expand(part))
+    # A folder's signature is noted before the names in it, so that it can only be too old.
+    rows = tuple((path, dir_sig(path)) for path in sorted(walked))
     return pattern, expand(pattern), rows

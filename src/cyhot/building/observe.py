@@ -22,6 +22,8 @@ DirSig = tuple[int, int, int]
 # A file system's clock may tick as seldom as every two seconds (FAT), so two writes within
 # one tick can leave equal signatures. What is younger than this is hashed, not trusted.
 CLOCK_TICK_NS = 2_000_000_000
+LAUNCHERS = ("ccache", "sccache", "distcc", "icecc")
+"""Programs that stand in front of a compiler, and change nothing in what comes out."""
 
 
 def digest(data: bytes) -> str:
@@ -51,6 +53,21 @@ def dir_sig(path: str) -> DirSig | None:
     return st.st_ino, st.st_mtime_ns, st.st_ctime_ns
 
 
+def exists(path: str) -> bool:
+    """Whether there is anything at `path`, links followed; `os.path.exists` without its import."""
+    try:
+        os.stat(path)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def fits(pattern: str, name: str) -> bool:
+    """Whether a name starts and ends as the pattern ``start*end`` says."""
+    start, _, end = pattern.partition("*")
+    return len(name) >= len(start) + len(end) and name.startswith(start) and name.endswith(end)
+
+
 def hash_file(path: str) -> str:
     """The content hash of a file, `""` if it cannot be read."""
     try:
@@ -66,24 +83,42 @@ def is_young(times: tuple[int, ...], as_of: int) -> bool:
 
 
 def find_program(name: str) -> str:
-    """The path that the shell would run for `name`, `""` if there is none."""
+    """The path that the shell would run for `name`, `""` if there is none.
+
+    A compiler's name that is a link to ``ccache`` or the like is passed over for the compiler
+    behind it: the launcher's own file stays the same when the compiler is upgraded.
+    """
     if os.sep in name:
         return name if os.access(name, os.X_OK) else ""
     if sys.platform == "win32":
         from shutil import which
 
         return which(name) or ""
+    launcher = ""
     for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
         path = f"{folder or '.'}/{name}"
         if file_sig(path) is not None and os.access(path, os.X_OK):
-            return path
-    return ""
+            if not _is_launcher(path):
+                return path
+            launcher = launcher or path
+    return launcher
+
+
+def _is_launcher(path: str) -> bool:
+    return os.path.islink(path) and os.path.basename(os.path.realpath(path)) in LAUNCHERS
 
 
 def search_path() -> tuple[str, ...]:
-    """sys.path as absolute folders, in order, each once."""
-    folders = (os.path.abspath(os.fspath(entry)) for entry in sys.path)
-    return tuple(dict.fromkeys(folders))
+    """sys.path as absolute folders, in order, each once; without what the import system skips."""
+    folders: dict[str, None] = {}
+    for entry in sys.path:
+        try:
+            folder = os.fspath(entry)
+            if isinstance(folder, str):
+                folders[os.path.abspath(folder)] = None
+        except (TypeError, OSError):
+            continue  # no path at all, or relative to a working directory that was removed
+    return tuple(folders)
 
 
 def find_package(name: str) -> str:
@@ -92,6 +127,17 @@ def find_package(name: str) -> str:
         path = f"{folder}{os.sep}{name}"
         if file_sig(f"{path}{os.sep}__init__.py") is not None:
             return path
+    return _installed_elsewhere(name)
+
+
+def _installed_elsewhere(name: str) -> str:
+    """The folder of a package that is on no path entry, as an editable installation may be."""
+    for finder in sys.meta_path:
+        if type(finder).__module__.startswith("cyhot."):
+            continue
+        spec = finder.find_spec(name, None) if hasattr(finder, "find_spec") else None
+        if spec is not None and spec.origin and spec.submodule_search_locations:
+            return os.path.dirname(spec.origin)
     return ""
 
 
@@ -101,11 +147,12 @@ class Observer:
     One observer serves one decision: what it has seen stays as it was for that decision.
     """
 
-    __slots__ = ("_dirs", "_hashes", "_names", "_path", "_sigs", "_tools")
+    __slots__ = ("_dirs", "_exists", "_hashes", "_names", "_path", "_sigs", "_tools")
 
     def __init__(self) -> None:
         self._sigs: dict[str, FileSig | None] = {}
         self._dirs: dict[str, DirSig | None] = {}
+        self._exists: dict[str, bool] = {}
         self._hashes: dict[str, str] = {}
         self._names: dict[str, frozenset[str]] = {}
         self._tools: dict[tuple[str, str], tuple[str, FileSig | None]] = {}
@@ -130,6 +177,16 @@ class Observer:
             self._dirs[path] = dir_sig(path)
         return self._dirs[path]
 
+    def exists(self, path: str) -> bool:
+        """Whether there is anything at `path` now."""
+        if path not in self._exists:
+            self._exists[path] = exists(path)
+        return self._exists[path]
+
+    def versioned(self, folder: str, prefix: str, suffix: str) -> list[str]:
+        """Names in `folder` that start with `prefix` and end with `suffix`."""
+        return sorted(name for name in self.names(folder) if fits(f"{prefix}*{suffix}", name))
+
     def names(self, path: str) -> frozenset[str]:
         """The names in a folder now, none if there is no such folder."""
         if path not in self._names:
@@ -142,7 +199,7 @@ class Observer:
 
     def looked_closer(self) -> bool:
         """Whether signatures alone did not do, and something was read."""
-        return bool(self._hashes or self._names)
+        return bool(self._hashes or self._names or self._exists)
 
     def sys_path(self) -> tuple[str, ...]:
         """The folders of sys.path now."""
@@ -170,10 +227,17 @@ class Observer:
             path = f"{folder}{os.sep}{marker}" if folder else ""
         else:
             path = find_program(request)
-        return path, self.sig(path) if path else None
+        sig = self.sig(path) if path else None
+        return (path, sig) if sig is not None else ("", None)
 
     def ident(self, kind: str, request: str) -> str:
-        """What the tool says of itself, asked when its file is not the one that was recorded."""
+        """What the tool is, asked when its file is not the one that was recorded.
+
+        What a program says of itself is not enough: a wrapper script hands ``--version`` on to
+        the compiler that it calls with options of its own. So its content counts as well.
+        """
         from .toolchain import identify
 
-        return identify(kind, request, self.tool(kind, request)[0])
+        path = self.tool(kind, request)[0]
+        told = identify(kind, request, path)
+        return f"{told}\n{self.hash(path)}" if kind == "program" and path else told

@@ -67,14 +67,26 @@ def _reason(difference: Difference, record: Record, system: Callable[[str], str]
     elif kind == "glob":
         text = f"{subject} names other files than before"
     elif kind == "tool":
-        text = f"{short} is another: {_short(after) or 'gone'}, before {_short(before) or 'none'}"
+        text = _tool_text(subject, before, after)
     else:
         text = f"{subject} was lost from the store"
     return Reason(kind, subject, text)
 
 
-def _short(ident: str) -> str:
-    return ident.splitlines()[0] if ident else ""
+def _tool_text(request: str, before: str, after: str) -> str:
+    """``gcc is now gcc 13.2, before gcc 12.2``; or that only its file is another."""
+    package = not os.path.isabs(request) and "/" in request
+    name = request.partition("/")[0] if package else os.path.basename(request)
+    was, is_ = (_version(ident, package) for ident in (before, after))
+    if was == is_:
+        return f"{name} is another file, of the same version ({is_})"
+    return f"{name} is now {is_ or 'gone'}, before {was or 'not there'}"
+
+
+def _version(ident: str, package: bool) -> str:
+    """What a tool says of itself, without the content hash that follows."""
+    first = ident.partition("\n")[0]
+    return " ".join(first.split(" ")[:2]) if package else first
 
 
 def _chain(path: str, record: Record) -> str:

@@ -42,6 +42,7 @@ _FOLDERS = (
 _ABANDONED_AFTER = 3600
 """Seconds after which a loose file in ``tmp/`` is nobody's: they live for milliseconds."""
 
+_PREFIX = "cyhot-store-"
 _temporary: list[Store] = []
 _making = threading.Lock()
 """Protects `_temporary`: the first thread makes the temporary store, the others use it."""
@@ -125,18 +126,15 @@ def _make_temporary(store: Store, error: OSError) -> Store:
         if fault.errno in FULL:
             raise full(tempfile.gettempdir()) from fault
         raise StoreError(f"{problem}, and no temporary folder either: {fault}") from fault
-    _alive = _lock(made.path("alive"))
-    _alive.acquire()
-    atexit.register(_remove, made.root, os.getpid(), _alive)
-    _clear_temporary(os.path.dirname(made.root))
+    alive = _lock(made.path("alive"))
+    alive.acquire()
+    atexit.register(_remove, made.root, os.getpid(), alive)
+    _clear_temporary(made.root)
     emit(Noticed(
         f"{problem}; what is built is kept for this process only. "
         "Choose another store with build_dir= or CYHOT_BUILD_DIR."
     ))  # fmt: skip
     return made
-
-
-_PREFIX = "cyhot-store-"
 
 
 def _remove(root: str, owner: int, alive: BaseFileLock) -> None:
@@ -145,13 +143,17 @@ def _remove(root: str, owner: int, alive: BaseFileLock) -> None:
         alive.release()
 
 
-def _clear_temporary(folder: str) -> None:
+def _clear_temporary(own: str) -> None:
     """Remove the temporary stores of processes that were killed."""
-    for entry in os.scandir(folder):
-        if not entry.name.startswith(_PREFIX) or not entry.is_dir(follow_symlinks=False):
+    with os.scandir(os.path.dirname(own)) as entries:
+        others = [e for e in entries if e.name.startswith(_PREFIX) and e.path != own]
+    for entry in others:
+        try:
+            st = entry.stat(follow_symlinks=False)
+        except OSError:
             continue
         alive = os.path.join(entry.path, "alive")
-        if os.path.exists(alive) and entry.stat().st_uid == os.geteuid():
+        if stat.S_ISDIR(st.st_mode) and st.st_uid == os.geteuid() and os.path.exists(alive):
             with _if_free(alive) as free:
                 if free:
                     shutil.rmtree(entry.path, ignore_errors=True)
@@ -302,7 +304,9 @@ def clear_abandoned(store: Store, building_key: str = "") -> None:
         store: The store.
         building_key: The key whose lock the caller holds.
     """
-    for entry in os.scandir(store.path("tmp")):
+    with os.scandir(store.path("tmp")) as entries:
+        found = list(entries)
+    for entry in found:
         key, dash, _ = entry.name.partition("-")
         if dash and key == building_key:
             _discard(entry)

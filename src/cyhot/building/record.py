@@ -11,18 +11,20 @@ On the warm path: a record is read with marshal and checked with one stat per fi
 from __future__ import annotations
 
 import marshal
+import os
 
-from .observe import DirSig, FileSig, Observer, is_young
+from .observe import DirSig, FileSig, Observer, digest, fits, is_young
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 FileRow = tuple[str, FileSig, str, str, str]
 """Path, signature, content hash, relation (``"cimported by"`` ...), whom it is a relation to."""
 DirRow = tuple[str, DirSig, tuple[str, ...], tuple[str, ...]]
 """Folder, signature, names that must be absent, names that must be present. ``a*b`` stands for
-every name that starts with a and ends with b."""
+every name that starts with a and ends with b, and ``a/`` for a folder of that name."""
 GlobRow = tuple[str, tuple[str, ...], tuple[tuple[str, DirSig | None], ...]]
 """Pattern, the files it named, the folders that it looked into."""
 ToolRow = tuple[str, str, str, FileSig | None, str]
@@ -97,29 +99,45 @@ class Closure:
 
 def dump_records(records: list[Record]) -> bytes:
     """The bytes of a record file."""
-    return marshal.dumps([record.pack() for record in records])
+    return _sealed([record.pack() for record in records])
 
 
 def load_records(data: bytes) -> list[Record]:
-    """The records in a file's bytes; none if a crash left it damaged."""
+    """The records in a file's bytes; none if it is damaged, or another cyhot's."""
     try:
-        return [Record.unpack(values) for values in marshal.loads(data)]
+        return [Record.unpack(values) for values in _unsealed(data)]
     except (ValueError, EOFError, TypeError):
         return []
 
 
 def dump_closure(closure: Closure) -> bytes:
     """The bytes of a closure file."""
-    return marshal.dumps((closure.files, closure.dirs, closure.as_of))
+    return _sealed((closure.files, closure.dirs, closure.as_of))
 
 
 def load_closure(data: bytes) -> Closure | None:
-    """The closure in a file's bytes, None if it is damaged."""
+    """The closure in a file's bytes, None if it is damaged, or another cyhot's."""
     try:
-        files, dirs, as_of = marshal.loads(data)
+        files, dirs, as_of = _unsealed(data)
     except (ValueError, EOFError, TypeError):
         return None
     return Closure(files, dirs, as_of)
+
+
+def _sealed(values: Any) -> bytes:
+    """Values as bytes, with a checksum: marshal reads damaged ones as other values, or crashes."""
+    data = marshal.dumps(values)
+    return digest(data).encode() + data
+
+
+def _unsealed(data: bytes) -> Any:
+    seal, data = data[:_SEAL], data[_SEAL:]
+    if digest(data).encode() != seal:
+        raise ValueError("damaged")
+    return marshal.loads(data)
+
+
+_SEAL = len(digest(b""))
 
 
 def differences(record: Record, shared: Closure | None, look: Observer) -> Iterator[Difference]:
@@ -163,34 +181,45 @@ def _dir_differences(rows: tuple[DirRow, ...], as_of: int, look: Observer) -> It
     for folder, sig, absent, present in rows:
         if look.dir(folder) == sig and not is_young(sig[1:], as_of):
             continue
-        names = look.names(folder)
         for name in absent:
-            if name in names or ("*" in name and any(fits(name, other) for other in names)):
-                yield "appeared", f"{folder}/{name}", "", ""
+            if _is_there(folder, name, look):
+                yield "appeared", f"{folder}{os.sep}{name}".rstrip("/"), "", ""
         for name in present:
-            if name not in names:
-                yield "vanished", f"{folder}/{name}", "", ""
+            if not _is_there(folder, name, look):
+                yield "vanished", f"{folder}{os.sep}{name}", "", ""
 
 
-def fits(pattern: str, name: str) -> bool:
-    """Whether a name starts and ends as the pattern ``start*end`` says."""
-    start, _, end = pattern.partition("*")
-    return len(name) >= len(start) + len(end) and name.startswith(start) and name.endswith(end)
+def _is_there(folder: str, name: str, look: Observer) -> bool:
+    """Whether a name (see `DirRow`) is in a folder.
+
+    The file system is asked for it, not for its list of names: it may not distinguish upper and
+    lower case, and a link that leads nowhere is on the list.
+    """
+    path = f"{folder}{os.sep}{name}"
+    if name.endswith("/"):
+        return look.dir(path[:-1]) is not None
+    if "*" in name:
+        return any(fits(name, other) for other in look.names(folder))
+    return look.exists(path)
 
 
 def _glob_differences(
     rows: tuple[GlobRow, ...], as_of: int, look: Observer
 ) -> Iterator[Difference]:
     for pattern, result, folders in rows:
-        if all(
-            look.dir(folder) == sig and (sig is None or not is_young(sig[1:], as_of))
-            for folder, sig in folders
-        ):
+        if _unchanged(folders, as_of, look):
             continue
         from .inputs import expand
 
         if expand(pattern) != result:
             yield "glob", pattern, "", ""
+
+
+def _unchanged(folders: tuple[tuple[str, DirSig | None], ...], as_of: int, look: Observer) -> bool:
+    return all(
+        look.dir(folder) == sig and (sig is None or not is_young(sig[1:], as_of))
+        for folder, sig in folders
+    )
 
 
 def _tool_differences(
@@ -212,7 +241,6 @@ def _search_differences(record: Record, look: Observer) -> Iterator[Difference]:
     if look.sys_path() == record.sys_path:
         return
     from .graph import Lookup, search
-    from .inputs import ObserverLook
 
     for row in record.lookups:
         lookup = Lookup(*row)
@@ -223,8 +251,9 @@ def _search_differences(record: Record, look: Observer) -> Iterator[Difference]:
             sys_path=look.sys_path(),
             standard=record.standard,
             version=record.cython_version,
-            look=ObserverLook(look),
+            look=look,
         )
+        found = os.path.abspath(found) if found else ""
         if found != lookup.result:
             yield "search", lookup.name + lookup.suffix, lookup.result, found
 
@@ -244,16 +273,32 @@ def refreshed(record: Record, shared: Closure | None, look: Observer, now: int) 
     Returns:
         Whether something is better known than before, so that writing it down pays.
     """
-    files = tuple((p, look.sig(p) or s, h, r, v) for p, s, h, r, v in record.files)
+    files = _refreshed_files(record.files, look)
     dirs = tuple((d, look.dir(d) or s, a, p) for d, s, a, p in record.dirs)
+    globs = tuple(_refreshed_glob(row, record.as_of, look) for row in record.globs)
     tools = tuple((k, r, *_seen(look, k, r, p, s), i) for k, r, p, s, i in record.tools)
-    before, after = _times(record.files, record.dirs), _times(files, dirs)
-    settled = _settled(before, record.as_of, after, now)
-    better = settled or files != record.files or dirs != record.dirs or tools != record.tools
-    record.files, record.dirs, record.tools, record.as_of = files, dirs, tools, now
+    before = _times(record.files, record.dirs, record.globs)
+    better = _settled(before, record.as_of, _times(files, dirs, globs), now)
+    better = better or tools != record.tools
+    record.files, record.dirs, record.globs, record.tools = files, dirs, globs, tools
+    record.as_of = now
     if shared is not None and _refresh_closure(shared, look, now):
         better = True
     return better
+
+
+def _refreshed_files(rows: tuple[FileRow, ...], look: Observer) -> tuple[FileRow, ...]:
+    return tuple((p, look.sig(p) or s, h, r, v) for p, s, h, r, v in rows)
+
+
+def _refreshed_glob(row: GlobRow, as_of: int, look: Observer) -> GlobRow:
+    if _unchanged(row[2], as_of, look):
+        return row
+    from .inputs import glob_row
+
+    now = glob_row(row[0])
+    # What came just now is for the next check to find.
+    return now if now[1] == row[1] else row
 
 
 def _seen(
@@ -264,22 +309,36 @@ def _seen(
 
 
 def _refresh_closure(shared: Closure, look: Observer, now: int) -> bool:
-    files = tuple((p, look.sig(p) or s, h, r, v) for p, s, h, r, v in shared.files)
+    files = _refreshed_files(shared.files, look)
     dirs = tuple((d, look.dir(d) or s, a, p) for d, s, a, p in shared.dirs)
     before, after = _times(shared.files, shared.dirs), _times(files, dirs)
     better = _settled(before, shared.as_of, after, now)
-    better = better or files != shared.files or dirs != shared.dirs
     shared.files, shared.dirs, shared.as_of = files, dirs, now
     return better
 
 
-def _times(files: tuple[FileRow, ...], dirs: tuple[DirRow, ...]) -> list[tuple[int, ...]]:
-    return [row[1][1:3] for row in files] + [row[1][1:] for row in dirs]
+Times = dict[str, tuple[int, ...]]
 
 
-def _settled(
-    before: list[tuple[int, ...]], as_of: int, after: list[tuple[int, ...]], now: int
-) -> bool:
-    """Whether something that was young is old enough by now."""
-    pairs = zip(before, after, strict=True)
-    return any(is_young(old, as_of) and not is_young(new, now) for old, new in pairs)
+def _times(
+    files: tuple[FileRow, ...], dirs: tuple[DirRow, ...], globs: tuple[GlobRow, ...] = ()
+) -> Times:
+    """The signatures of files and folders, by path."""
+    times: Times = {row[0]: row[1] for row in files}
+    times.update((row[0], row[1]) for row in dirs)
+    for _pattern, _result, folders in globs:
+        times.update((path, sig or ()) for path, sig in folders)
+    return times
+
+
+def _settled(before: Times, as_of: int, after: Times, now: int) -> bool:
+    """Whether a signature is good from now on that was not good before: other then, or young."""
+    return any(
+        not _young(sig, now) and (before.get(path) != sig or _young(before[path], as_of))
+        for path, sig in after.items()
+    )
+
+
+def _young(sig: tuple[int, ...], as_of: int) -> bool:
+    """Whether a signature is of something `is_young`; mtime and ctime stand second and third."""
+    return bool(sig) and is_young(sig[1:3], as_of)

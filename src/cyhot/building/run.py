@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .. import console
-from ..errors import CompileError, Diagnostic
+from ..errors import CompileError, Diagnostic, StoreError
 from ..events import BuildFailed, BuildFinished, BuildStarted, Noticed, emit
 from . import deliver, publish
 from .assemble import build_record, find_change
@@ -49,10 +49,6 @@ def ensure(request: Request, hit: Hit) -> str:
     except CompileError as error:
         # Where in cyhot it was noticed helps nobody.
         raise error.with_traceback(None) from error.__cause__
-    except OSError as error:
-        if error.errno in publish.FULL:
-            raise publish.full(request.store.root) from error
-        raise
     return image
 
 
@@ -66,12 +62,25 @@ def _deliver(request: Request, store: Store, image: str) -> None:
 
 def _built(request: Request) -> tuple[str, Store]:
     store = publish.writable(request.store)
-    with publish.building(store, request.key, request.source.name, SAY_AFTER):
-        hit = store.find(request.key, Observer())
-        image = hit.image or _Builder(request, store, hit).build()
-    if not hit.image:
-        evict_now_and_then(store, int(str(request.settings["cache_size"])))
+    try:
+        with publish.building(store, request.key, request.source.name, SAY_AFTER):
+            hit = store.find(request.key, Observer())
+            image = hit.image or _Builder(request, store, hit).build()
+        if not hit.image:
+            evict_now_and_then(store, int(str(request.settings["cache_size"])))
+    except OSError as error:
+        raise _store_error(store, error) from error
     return image, store
+
+
+def _store_error(store: Store, error: OSError) -> Exception:
+    """What a failed operation of the system's means; itself, if the store has no part in it."""
+    if error.errno in publish.FULL:
+        return publish.full(store.root)
+    path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
+    if path.startswith(store.root + os.sep):
+        return StoreError(f"{store.root}: {error.strerror}: {os.path.relpath(path, store.root)}")
+    return error
 
 
 def why_stale(request: Request, hit: Hit, store: Store) -> list[Reason]:
@@ -109,8 +118,10 @@ class _Builder:
         try:
             with _said_when_long(name, path):
                 image, attempt = self._until_stable()
-        except CompileError as error:
-            emit(BuildFailed(name, path, error.diagnostics))
+        except BaseException as error:
+            # A full disk and Ctrl-C are an end as well: whoever shows what runs has to know.
+            diagnostics = error.diagnostics if isinstance(error, CompileError) else ()
+            emit(BuildFailed(name, path, diagnostics))
             raise
         seconds = time.perf_counter() - began
         emit(BuildFinished(name, path, image, seconds, attempt.phases, tuple(attempt.warnings)))
@@ -119,7 +130,7 @@ class _Builder:
     def _until_stable(self) -> tuple[str, Attempt]:
         changed = ""
         for _ in range(_ATTEMPTS):
-            with publish.workshop(self.store) as folder:
+            with publish.workshop(self.store, self.request.key) as folder:
                 try:
                     return self._attempt(folder)
                 except _Changed as change:
@@ -139,9 +150,9 @@ class _Builder:
 
     def _publish(self, attempt: Attempt, record: Record) -> str:
         began = time.perf_counter()
-        for entry in os.scandir(attempt.folder):
-            if entry.name.endswith((".o", ".d")):
-                os.unlink(entry.path)
+        for name in os.listdir(attempt.folder):
+            if name.endswith((".o", ".d")):
+                os.unlink(os.path.join(attempt.folder, name))
         folder = publish.publish_image(self.store, attempt.folder, record.digest)
         request = self.request
         if attempt.result.replayable:

@@ -162,17 +162,15 @@ class Store:
     def find(self, key: str, look: Observer) -> Hit:
         """Look for an image of this key that matches the sources as they are now."""
         began = time.time_ns()
-        records = self.records(key)
         newest: Hit | None = None
-        for position, record in enumerate(records):
+        for position, record in enumerate(self.records(key)):
             shared = self.closure(record.shared)
             first = next(differences(record, shared, look), None)
             image = "" if first else self.image(record)
             if image:
-                if position or look.looked_closer():
-                    better = refreshed(record, shared, look, began)
-                    if better or position:
-                        self._rewrite(key, [record, *_without(records, position)], shared)
+                learnt = look.looked_closer() and refreshed(record, shared, look, began)
+                if learnt or position:
+                    self._rewrite(key, record, shared)
                 return Hit(image, record, shared)
             newest = newest or self._miss(record, shared, look)
         return newest or Hit("", None, None)
@@ -181,14 +179,15 @@ class Store:
         found = tuple(differences(record, shared, look))
         return Hit("", record, shared, found or (("lost", record.image, "", ""),))
 
-    def _rewrite(self, key: str, records: list[Record], shared: Closure | None) -> None:
+    def _rewrite(self, key: str, record: Record, shared: Closure | None) -> None:
         """Write down what was learnt, so that the next process need not look so closely."""
-        now = {record.digest for record in self.records(key)}
-        if now != {record.digest for record in records}:
-            return  # somebody built meanwhile; what they wrote down is worth more
-        self.keep(f"records/{key[:2]}/{key}", dump_records(records))
+        known = self.records(key)  # again: a builder must not lose what it added meanwhile
+        others = [other for other in known if other.digest != record.digest]
+        if len(others) == len(known):
+            return  # it was removed meanwhile
+        self.keep(f"records/{key[:2]}/{key}", dump_records([record, *others]))
         if shared is not None:
-            self.keep(f"closures/{records[0].shared}", dump_closure(shared))
+            self.keep(f"closures/{record.shared}", dump_closure(shared))
 
     def keep(self, name: str, data: bytes) -> None:
         """Keep something that can be found out again; where it can't be kept, it isn't.
@@ -234,7 +233,3 @@ class Store:
 
 def _parsed_name(path: str, data: bytes) -> str:
     return digest(path.encode() + b"\0" + data)
-
-
-def _without(records: list[Record], position: int) -> list[Record]:
-    return records[:position] + records[position + 1 :]

@@ -1,0 +1,823 @@
+"""A stale import is the worst bug that cyhot could have: one test for each way to cause one.
+
+Each edits something that a module was made from, as a user (or an upgrade) would, and asks a new
+process. What is compiled is small, and without optimization: that is all the time goes into.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import textwrap
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from forkserver import ForkServer
+from support import Project, Run
+
+FAST = {"CFLAGS": "-O0"}
+USES_HEADER = """\
+cdef extern from "n.h":
+    int N
+value = N
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    server = ForkServer(tmp_path_factory.mktemp("server"))
+    yield server
+    server.close()
+
+
+class Module:
+    """The module m of a project, as new processes see it."""
+
+    def __init__(self, server: ForkServer, project: Project) -> None:
+        self.server = server
+        self.project = project
+        self.root = project.root
+        self.path: list[str] = []
+        """Folders in front of the project's own on sys.path."""
+        self.options = ""
+        self.env: dict[str, str] = dict(FAST)
+
+    def write(self, relpath: str, content: str) -> Path:
+        return self.project.write(relpath, content)
+
+    def run(self, code: str) -> Run:
+        program = f"""
+import sys; sys.path[:0] = {[str(self.root / place) for place in self.path]!r}
+import cyhot; cyhot.install({self.options})
+{textwrap.dedent(code)}
+"""
+        return self.server.run(self.project, program, env=self.env)
+
+    def ask(self) -> tuple[str, bool]:
+        """What m.value is, and whether that took a compile."""
+        run = self.run("import m; print(m.value)")
+        return run.stdout.strip(), bool(run.compiles)
+
+    def built(self) -> str:
+        """What m.value is now that it had to be built."""
+        value, compiled = self.ask()
+        assert compiled
+        return value
+
+    def kept(self) -> str:
+        """What m.value is, with nothing built."""
+        value, compiled = self.ask()
+        assert not compiled
+        return value
+
+    def why(self) -> str:
+        """What cyhot.why says of m.pyx."""
+        return self.run("print(*cyhot.why('m.pyx'), sep='\\n')").stdout
+
+
+@pytest.fixture
+def m(server: ForkServer, project: Project) -> Module:
+    return Module(server, project)
+
+
+def set_back(path: Path, before: os.stat_result) -> None:
+    """Give a file the mtime that it had."""
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+# --- files: contents, not times ---------------------------------------------------------------
+
+
+def test_an_edit_that_leaves_size_and_mtime_as_they_were_is_noticed(m: Module) -> None:
+    source = m.write("m.pyx", "value = 1")
+    before = source.stat()
+    assert m.built() == "1"
+
+    m.write("m.pyx", "value = 2")
+    set_back(source, before)
+
+    assert m.built() == "2"
+
+
+def test_a_file_that_is_replaced_by_an_older_one_is_noticed(m: Module) -> None:
+    m.write("m.pyx", "value = 1")
+    other = m.write("other.pyx", "value = 2")
+    os.utime(other, (1, 1))
+    assert m.built() == "1"
+
+    os.replace(other, m.root / "m.pyx")
+
+    assert m.built() == "2"
+
+
+def test_a_touched_file_is_not_built_again(m: Module) -> None:
+    header = m.write("n.h", "#define N 4")
+    source = m.write("m.pyx", USES_HEADER)
+    assert m.built() == "4"
+
+    for path in (header, source):
+        os.utime(path)
+        shutil.copy2(path, f"{path}~")
+        os.replace(f"{path}~", path)
+
+    assert m.kept() == "4"
+    assert m.kept() == "4"
+
+
+def test_a_reverted_edit_is_found_again(m: Module) -> None:
+    m.write("m.pyx", USES_HEADER)
+    for number in (1, 2, 3):
+        m.write("n.h", f"#define N {number}")
+        assert m.built() == str(number)
+
+    for number in (1, 3, 2):
+        m.write("n.h", f"#define N {number}")
+        assert m.kept() == str(number)
+
+
+# --- what is not a file: settings, environment, tools -----------------------------------------
+
+
+def test_changed_settings_are_noticed(m: Module) -> None:
+    m.write("m.pyx", "cdef int a = -7, b = 2\nvalue = a // b")
+    assert m.built() == "-4"
+
+    m.options = "directives={'cdivision': True}"
+    assert "setting directives is {'cdivision': True}, before unset" in m.why()
+    assert m.built() == "-3"
+
+    m.options = ""
+    assert m.kept() == "-4"
+
+
+def test_changed_module_tables_in_pyproject_toml_are_noticed(m: Module) -> None:
+    m.write("m.pyx", "cdef extern from *:\n    int N\nvalue = N")
+    table = "[[tool.cyhot.module]]\nmatch = 'm'\ndefine_macros = ['N={}']\n"
+    m.write("pyproject.toml", table.format(4))
+    assert m.built() == "4"
+
+    m.write("pyproject.toml", table.format(5))
+
+    assert m.built() == "5"
+
+
+def test_changed_flags_in_the_environment_are_noticed(m: Module) -> None:
+    m.write("m.pyx", "cdef extern from *:\n    int N\nvalue = N")
+    m.env["CFLAGS"] = "-O0 -DN=4"
+    assert m.built() == "4"
+
+    m.env["CFLAGS"] = "-O0 -DN=5"
+
+    assert "environment variable CFLAGS is -O0 -DN=5, before -O0 -DN=4" in m.why()
+    assert m.built() == "5"
+
+
+def compiler(folder: Path, version: str, flags: str = "", name: str = "mycc") -> Path:
+    """A compiler of our own, in a folder of PATH."""
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && echo "mycc {version}" && exit\n'
+        f'PATH="{os.environ["PATH"]}" exec gcc {flags} "$@"\n',
+        encoding="utf-8",
+    )
+    path.chmod(stat.S_IRWXU)
+    return path
+
+
+def use_compilers(m: Module, *names: str) -> list[Path]:
+    """Folders for compilers, in front of PATH."""
+    folders = [m.root.parent / name for name in names]
+    m.env["CC"] = "mycc"
+    m.env["PATH"] = os.pathsep.join([*map(str, folders), os.environ["PATH"]])
+    return folders
+
+
+def test_an_upgraded_compiler_is_noticed(m: Module) -> None:
+    m.write("m.pyx", "value = 1")
+    (folder,) = use_compilers(m, "bin")
+    compiler(folder, "1.0")
+    assert m.built() == "1"
+
+    compiler(folder, "2.0")
+
+    assert "m.pyx: will be rebuilt because mycc is now mycc 2.0, before mycc 1.0" in m.why()
+
+
+def test_other_flags_in_a_compiler_wrapper_are_noticed(m: Module) -> None:
+    m.write("m.pyx", "cdef extern from *:\n    int N\nvalue = N")
+    (folder,) = use_compilers(m, "bin")
+    compiler(folder, "1.0", "-DN=4")
+    assert m.built() == "4"
+
+    compiler(folder, "1.0", "-DN=5")
+
+    assert "mycc is another file, of the same version (mycc 1.0)" in m.why()
+    assert m.built() == "5"
+
+
+def test_a_compiler_that_comes_first_on_path_from_now_on_is_noticed(m: Module) -> None:
+    m.write("m.pyx", "value = 1")
+    first, second = use_compilers(m, "bin1", "bin2")
+    compiler(second, "1.0")
+    assert m.built() == "1"
+
+    compiler(first, "2.0")
+
+    assert "mycc is now mycc 2.0" in m.why()
+
+
+def test_a_compiler_upgrade_behind_a_ccache_link_is_noticed(m: Module) -> None:
+    m.write("m.pyx", "value = 1")
+    links, folder = use_compilers(m, "links", "bin")
+    compiler(folder, "1.0")
+    compiler(links, "1.0", name="ccache")
+    (links / "mycc").symlink_to("ccache")
+    assert m.built() == "1"
+
+    compiler(folder, "2.0")
+
+    assert "mycc is now mycc 2.0" in m.why()
+
+
+def test_neither_a_moved_nor_a_removed_compiler_makes_an_image_stale(m: Module) -> None:
+    m.write("m.pyx", "value = 1")
+    first, second = use_compilers(m, "bin1", "bin2")
+    second.mkdir()
+    path = compiler(first, "1.0")
+    assert m.built() == "1"
+
+    shutil.move(path, second / "mycc")
+    assert m.kept() == "1"
+
+    (second / "mycc").unlink()
+    assert m.kept() == "1"
+
+
+def test_a_launcher_is_no_part_of_an_image(m: Module) -> None:
+    m.write("m.pyx", "value = 1")
+    assert m.built() == "1"
+
+    m.options = "launcher='ccache'"
+
+    assert m.kept() == "1"
+
+
+def test_an_upgraded_cython_is_noticed(m: Module, tmp_path: Path) -> None:
+    import Cython
+
+    m.write("m.pyx", "value = 1")
+    assert m.built() == "1"
+    upgraded = tmp_path / "upgraded"
+    shutil.copytree(Path(Cython.__file__).parent, upgraded / "Cython", copy_function=os.symlink)
+    shadow = upgraded / "Cython" / "Shadow.py"
+    content = shadow.read_text(encoding="utf-8")
+    assert Cython.__version__ in content
+    shadow.unlink()
+    shadow.write_text(content.replace(Cython.__version__, "99.0"), encoding="utf-8")
+
+    m.env["PYTHONPATH"] = str(upgraded)
+
+    assert f"Cython is now Cython 99.0, before Cython {Cython.__version__}" in m.why()
+
+
+def test_what_a_process_builds_after_cython_was_upgraded_below_it_is_built_again(
+    m: Module, tmp_path: Path
+) -> None:
+    """It can only use the Cython that it has imported, whatever is on the disk by then."""
+    import Cython
+
+    m.write("m.pyx", "value = 1")
+    m.env["PYTHONPATH"] = str(tmp_path / "upgraded")
+    package = tmp_path / "upgraded" / "Cython"
+    package.mkdir(parents=True)
+    for name in ("__init__.py", "Shadow.py"):
+        shutil.copy(Path(Cython.__file__).with_name(name), package)
+    shadow = package / "Shadow.py"
+    content = shadow.read_text(encoding="utf-8")
+    # The server imported the installed one: for its forks, this is what lies on the disk now.
+    shadow.write_text(content.replace(Cython.__version__, "99.0"), encoding="utf-8")
+
+    assert m.built() == "1"
+
+    assert "Cython is now Cython 99.0" in m.why()
+
+
+def test_another_numpy_is_noticed(m: Module) -> None:
+    files = {
+        "__init__.py": "",
+        "version.py": "__version__ = '1.0'",
+        "__init__.pxd": "cdef extern from 'numpy/arrayobject.h':\n    int NUMBER\n"
+        "cdef inline int import_array() except -1: return 0",
+        "_core/include/numpy/arrayobject.h": "#define NUMBER 1",
+    }
+    for place in ("one", "two"):
+        for name, content in files.items():
+            m.write(f"{place}/numpy/{name}", content)
+    m.write("m.pyx", "cimport numpy\nnumpy.import_array()\nvalue = numpy.NUMBER")
+    m.path = ["one"]
+    assert m.built() == "1"
+
+    m.write("one/numpy/version.py", "__version__ = '2.0'")
+    assert "numpy is now numpy 2.0, before numpy 1.0" in m.why()
+    assert m.built() == "1"
+
+    m.path = ["two", "one"]
+    assert "numpy is now numpy 1.0, before numpy 2.0" in m.why()
+
+
+# --- where something is found: created in front of what was used ------------------------------
+
+
+def test_a_header_in_an_earlier_include_folder_is_noticed(m: Module) -> None:
+    for folder in ("one", "two", "three"):
+        (m.root / folder).mkdir()
+    m.options = "include_dirs=['one', 'missing', 'two', 'three']"
+    m.write("three/sub/n.h", "#define N 3")
+    m.write("m.pyx", USES_HEADER.replace("n.h", "sub/n.h"))
+    assert m.built() == "3"
+
+    m.write("two/sub/n.h", "#define N 2")
+    assert "sub appeared" in m.why()
+    assert m.built() == "2"
+
+    m.write("missing/sub/n.h", "#define N 1")
+    assert m.built() == "1"
+
+    m.write("sub/n.h", "#define N 0")
+    assert m.built() == "0"
+
+
+def test_headers_before_those_in_folders_of_cflags_and_cpath_are_noticed(m: Module) -> None:
+    root = m.root
+    m.env["CFLAGS"] = f"-O0 -I{root}/one -I {root}/two"
+    m.env["CPATH"] = f"{root}/three:{root}/four"
+    m.write("four/n.h", "#define N 4")
+    m.write("m.pyx", USES_HEADER)
+    assert m.built() == "4"
+
+    for number, place in ((3, "three"), (2, "two"), (1, "one")):
+        m.write(f"{place}/n.h", f"#define N {number}")
+        assert m.built() == str(number)
+
+
+def test_a_header_beside_the_one_that_includes_it_is_noticed(m: Module) -> None:
+    """No option names that folder: the compiler looks there first for a quoted name."""
+    m.options = "include_dirs=['include']"
+    m.write("include/deep/n.h", '#include "k.h"\n#define N K')
+    m.write("include/k.h", "#define K 1")
+    m.write("m.pyx", USES_HEADER.replace("n.h", "deep/n.h"))
+    assert m.built() == "1"
+
+    m.write("include/deep/k.h", "#define K 2")
+
+    assert m.built() == "2"
+
+
+def test_a_header_that_was_only_asked_for_is_noticed(m: Module) -> None:
+    m.write("m.pyx", USES_HEADER)
+    m.write(
+        "n.h",
+        '#if __has_include("local.h")\n#include "local.h"\n#else\n#define N 1\n#endif',
+    )
+    assert m.built() == "1"
+
+    m.write("local.h", "#define N 2")
+
+    assert m.built() == "2"
+
+
+FORMS = {
+    "a": "from pkg cimport a",
+    "b": "from pkg cimport (b)",
+    "c": "from pkg cimport (\n    c,\n)",
+    "d": "from pkg.d cimport value as d_value",
+    "e": "from pkg \\\n    cimport e",
+    "f": "import sys; from pkg cimport f",
+    "g": "cimport pkg.g as g",
+    "h": "from . cimport h",
+    "i": "from .i cimport value as i_value, value as other",
+    "j": "if True:\n    from pkg cimport j",
+}
+
+
+def test_pxd_files_are_noticed_whatever_the_cimport_looks_like(m: Module) -> None:
+    """Cython's own dependency tracking misses most of these forms."""
+    m.path = ["early"]
+    (m.root / "early").mkdir()
+    m.write("pkg/__init__.py", "")
+    for name in FORMS:
+        m.write(f"pkg/{name}.pxd", "cdef enum: value = 1")
+    uses = [f"{n}_value" if f"{n}_value" in form else f"{n}.value" for n, form in FORMS.items()]
+    m.write("pkg/m.pyx", "\n".join(FORMS.values()) + f"\nvalue = [{', '.join(uses)}]")
+    ask = "import pkg.m; print(sum(pkg.m.value))"
+    assert m.run(ask).stdout == f"{len(FORMS)}\n"
+    why = "print(cyhot.why('pkg.m')[0])"
+
+    for name in FORMS:
+        path = m.write(f"pkg/{name}.pxd", "cdef enum: value = 2")
+        said = f"m.pyx: will be rebuilt because {name}.pxd changed (cimported by m.pyx)\n"
+        assert m.run(why).stdout == said
+        path.write_text("cdef enum: value = 1", encoding="utf-8")
+    assert m.run(why).stdout == "m.pyx: up to date\n"
+
+    for name in FORMS:
+        # Asked for by its full name, a file of a dotted name comes first.
+        path = m.write(f"pkg.{name}.pxd", "cdef enum: value = 2")
+        assert f"pkg.{name}.pxd appeared" in m.run(why).stdout
+        path.unlink()
+    run = m.run(ask)
+    assert (run.stdout, run.compiles) == (f"{len(FORMS)}\n", [])
+
+
+def test_a_pxd_in_an_earlier_folder_of_sys_path_is_noticed(m: Module) -> None:
+    m.path = ["one", "two", "three"]
+    m.write("three/core.pxd", "cdef enum: N = 3")
+    m.write("m.pyx", "from core cimport N; value = N")
+    assert m.built() == "3"
+
+    m.write("one/core.pxd", "cdef enum: N = 1")
+    assert m.built() == "1"
+
+    m.write("core.pxd", "cdef enum: N = 0")
+    assert m.built() == "0"
+
+
+def test_a_pxd_that_comes_first_in_packages_is_noticed(m: Module) -> None:
+    """A regular package before namespace packages, a file for this Cython before the general."""
+    m.path = ["one", "two"]
+    m.write("one/pkg/core/__init__.pxd", "cdef enum: N = 1")
+    m.write("two/pkg/core.pxd", "cdef enum: N = 2")
+    m.write("m.pyx", "from pkg.core cimport N; value = N")
+    assert m.built() == "1"
+
+    m.write("two/pkg/__init__.py", "")
+    assert m.built() == "2"
+
+    m.write("two/pkg/core.cython-30.pxd", "cdef enum: N = 3")
+    assert m.built() == "3"
+
+    m.write("two/pkg/core.cython-31.pxd", "cdef enum: N = 4")
+    assert m.built() == "4"
+
+
+def test_another_order_of_sys_path_is_noticed(m: Module) -> None:
+    m.write("one/core.pxd", "cdef enum: N = 1")
+    m.write("two/core.pxd", "cdef enum: N = 2")
+    m.write("m.pyx", "from core cimport N; value = N")
+    m.path = ["one", "two"]
+    assert m.built() == "1"
+
+    m.path = ["two", "one"]
+    assert "core.pxd is now found as" in m.why()
+    assert m.built() == "2"
+
+    m.path = ["three", "one"]
+    assert m.kept() == "1"
+    m.write("three/core.pxd", "cdef enum: N = 3")
+    assert m.built() == "3"
+
+
+def test_the_modules_own_pxd_is_noticed_when_it_appears(m: Module) -> None:
+    m.write("m.pyx", "x = 1\nvalue = x")
+    assert m.built() == "1"
+
+    m.write("m.pxd", "cdef double x")
+
+    assert m.built() == "1.0"
+
+
+def test_the_pxd_of_a_compiled_py_is_noticed(m: Module) -> None:
+    m.options = "py=['m']"
+    m.write("m.py", "x = 1\nvalue = x")
+    assert m.built() == "1"
+
+    m.write("m.pxd", "cdef double x")
+    assert m.built() == "1.0"
+
+    m.write("m.pxd", "cdef bint x")
+    assert m.built() == "True"
+
+
+def test_an_include_that_is_found_earlier_is_noticed(m: Module) -> None:
+    m.options = "include_path=['one', 'two']"
+    m.write("two/part.pxi", "value = 2")
+    m.write("m.pyx", 'include "part.pxi"')
+    assert m.built() == "2"
+
+    m.write("one/part.pxi", "value = 1")
+    assert m.built() == "1"
+
+    m.write("part.pxi", "value = 0")
+    assert m.built() == "0"
+
+
+# --- what leads to files ----------------------------------------------------------------------
+
+
+def test_a_pyxdep_pattern_that_names_another_file_is_noticed(m: Module) -> None:
+    m.write("m.pyx", "value = 1")
+    m.write("m.pyxdep", "data/**/*.txt\nsingle.txt")
+    m.write("data/one.txt", "1")
+    assert m.built() == "1"
+
+    m.write("data/sub/deep/two.txt", "2")
+    assert "names other files than before" in m.why()
+    assert m.built() == "1"
+
+    m.write("data/sub/deep/two.txt", "3")
+    assert "two.txt changed (listed by m.pyxdep)" in m.why()
+    assert m.built() == "1"
+
+    single = m.write("single.txt", "")
+    assert m.built() == "1"
+    single.unlink()
+    m.write("data/no pattern fits", "")
+    assert m.kept() == "1"
+
+
+def test_a_header_comment_of_a_cimported_pxd_is_noticed(m: Module) -> None:
+    m.write("m.pyx", "from core cimport N; value = N")
+    core = "# distutils: extra_compile_args = -DN={}\ncdef extern from *:\n    int N"
+    m.write("core.pxd", core.format(4))
+    assert m.built() == "4"
+
+    m.write("core.pxd", core.format(5))
+
+    assert m.built() == "5"
+
+
+def test_verbatim_c_and_further_sources_are_noticed(m: Module) -> None:
+    m.write(
+        "m.pyx",
+        """\
+        # distutils: sources = more.c
+        cdef extern from *:
+            \"\"\"
+            #include "verbatim.h"
+            int more(void);
+            \"\"\"
+            int N
+            int more()
+        value = N + more()
+        """,
+    )
+    m.write("verbatim.h", "#define N 1")
+    m.write("more.c", '#include "more.h"\nint more(void) { return MORE; }')
+    m.write("more.h", "#define MORE 10")
+    assert m.built() == "11"
+
+    m.write("verbatim.h", "#define N 2")
+    m.write("more.h", "#define MORE 20")
+
+    why = m.why()
+    assert "verbatim.h changed (C header of m.pyx)" in why
+    assert "more.h changed (included by more.c)" in why
+    assert m.built() == "22"
+
+
+def test_files_that_options_name_are_noticed(m: Module) -> None:
+    m.write("m.pyx", "cdef extern from *:\n    int N\nvalue = N")
+    flags = m.write("flags", "-DN=4")
+    m.env["CFLAGS"] = f"-O0 @{flags}"
+    assert m.built() == "4"
+
+    m.write("flags", "-DN=5")
+
+    assert "flags changed (named by an option of m.pyx)" in m.why()
+    assert m.built() == "5"
+
+
+def static_library(folder: Path, number: int) -> None:
+    """Make libnumber.a in a folder."""
+    folder.mkdir(exist_ok=True)
+    source = folder / "number.c"
+    source.write_text(f"int number(void) {{ return {number}; }}", encoding="utf-8")
+    objects, library = folder / "number.o", folder / "libnumber.a"
+    library.unlink(missing_ok=True)
+    assert os.system(f"gcc -fPIC -c {source} -o {objects} && ar rcs {library} {objects}") == 0
+
+
+def test_a_changed_or_earlier_static_library_is_noticed(m: Module) -> None:
+    m.write("m.pyx", 'cdef extern from *:\n    "int number(void);"\n    int number()\n'
+                     'value = number()')  # fmt: skip
+    one, two = m.root / "one", m.root / "two"
+    m.options = f"libraries=['number'], extra_link_args=['-L{one}'], library_dirs=['{two}']"
+    static_library(two, 2)
+    assert m.built() == "2"
+
+    static_library(two, 3)
+    assert "libnumber.a changed (linked into m.pyx)" in m.why()
+    assert m.built() == "3"
+
+    m.options = f"libraries=['number'], library_dirs=['{one}', '{two}']"
+    assert m.built() == "3"
+    static_library(one, 1)
+    assert m.built() == "1"
+
+
+# --- links and folders ------------------------------------------------------------------------
+
+
+def test_a_folder_link_that_leads_elsewhere_is_noticed(m: Module) -> None:
+    m.path = ["link"]
+    for number in (1, 2):
+        m.write(f"target{number}/core.pxd", f"cdef enum: N = {number}")
+        m.write(f"target{number}/n.h", f"#define N2 {number}")
+    m.options = "include_dirs=['link']"
+    m.write("m.pyx", 'from core cimport N\ncdef extern from "n.h":\n    int N2\nvalue = N, N2')
+    (m.root / "link").symlink_to("target1")
+    assert m.built() == "(1, 1)"
+
+    (m.root / "link").unlink()
+    (m.root / "link").symlink_to("target2")
+
+    assert m.built() == "(2, 2)"
+
+
+def test_a_link_that_leads_somewhere_from_now_on_is_noticed(m: Module) -> None:
+    """Nothing changes in the folder that the link is in."""
+    m.path = ["one", "two"]
+    m.options = "include_dirs=['missing']"
+    m.write("two/core.pxd", "cdef enum: N = 2")
+    (m.root / "one").mkdir()
+    (m.root / "one" / "core.pxd").symlink_to("../via")
+    (m.root / "via").symlink_to("elsewhere/core.pxd")
+    (m.root / "missing").symlink_to("elsewhere/include")
+    (m.root / "elsewhere").mkdir()
+    m.write("two/n.h", "#define N2 2")
+    m.options = "include_dirs=['missing', 'two']"
+    m.write("m.pyx", 'from core cimport N\ncdef extern from "n.h":\n    int N2\nvalue = N, N2')
+    assert m.built() == "(2, 2)"
+    assert m.kept() == "(2, 2)"
+
+    m.write("elsewhere/core.pxd", "cdef enum: N = 1")
+    assert m.built() == "(1, 2)"
+
+    m.write("elsewhere/include/n.h", "#define N2 1")
+    assert m.built() == "(1, 1)"
+
+    m.write("third", "cdef enum: N = 3")
+    (m.root / "via").unlink()
+    (m.root / "via").symlink_to("third")
+    assert m.built() == "(3, 1)"
+
+
+def test_odd_entries_of_sys_path_do_not_disturb(m: Module) -> None:
+    """A zip archive, what is no path, a missing folder; then a folder where the archive was."""
+    archive = m.root / "archive.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("unused.py", "")
+    m.path = ["archive.zip", "missing"]
+    m.write("two/core.pxd", "cdef enum: N = 2")
+    m.write("m.pyx", "from core cimport N; value = N")
+    m.env["PYTHONPATH"] = str(m.root / "two")
+    assert m.built() == "2"
+    run = m.run("sys.path.append(None); import m; print(m.value)")
+    assert (run.stdout, run.compiles) == ("2\n", [])
+
+    archive.unlink()
+    m.write("archive.zip/core.pxd", "cdef enum: N = 1")
+
+    assert m.built() == "1"
+
+
+# --- while it is compiled ---------------------------------------------------------------------
+
+
+def editing_compiler(m: Module, before: str, after: str) -> None:
+    """A compiler that runs shell commands before and after it compiles for the first time."""
+    (folder,) = use_compilers(m, "bin")
+    folder.mkdir()
+    path = folder / "mycc"
+    path.write_text(
+        f"""#!/bin/sh
+export PATH="{os.environ["PATH"]}"
+case "$*" in *" -c "*) ;; *) exec gcc "$@";; esac
+[ -e "{folder}/done" ] && exec gcc "$@"
+touch "{folder}/done"
+cd "{m.root}"
+{before}
+cd - >/dev/null
+gcc "$@" || exit
+cd "{m.root}"
+{after}
+""",
+        encoding="utf-8",
+    )
+    path.chmod(stat.S_IRWXU)
+
+
+@pytest.mark.parametrize("file", ["m.pyx", "core.pxd", "n.h"])
+def test_what_is_edited_while_it_compiles_counts_as_it_is_afterwards(m: Module, file: str) -> None:
+    m.write("m.pyx", USES_HEADER.replace("= N", "= N, A, 1") + "from core cimport A")
+    m.write("core.pxd", "cdef enum: A = 1")
+    m.write("n.h", "#define N 1")
+    editing_compiler(m, "", f"sed -i 's/1/2/' {file}")
+
+    wanted = {"m.pyx": "(1, 1, 2)", "core.pxd": "(1, 2, 1)", "n.h": "(2, 1, 1)"}[file]
+    assert m.built() == wanted
+    assert m.kept() == wanted
+
+
+@pytest.mark.parametrize("time", ["", "touch -r old n.h"])
+def test_what_is_edited_and_put_back_while_it_compiles_counts_as_it_was(
+    m: Module, time: str
+) -> None:
+    m.write("m.pyx", USES_HEADER)
+    shutil.copy2(m.write("n.h", "#define N 1"), m.root / "old")
+    editing_compiler(m, "echo '#define N 2' > n.h", f"cat old > n.h; {time}")
+
+    assert m.built() == "1"
+    assert m.kept() == "1"
+
+
+# --- the store --------------------------------------------------------------------------------
+
+
+def damaged(path: Path, how: str) -> None:
+    data = path.read_bytes()
+    if how == "truncated":
+        path.write_bytes(data[: len(data) // 2])
+    elif how == "flipped":
+        middle = len(data) // 2
+        path.write_bytes(data[:middle] + bytes([data[middle] ^ 4]) + data[middle + 1 :])
+    else:
+        path.unlink()
+
+
+@pytest.mark.parametrize("how", ["truncated", "flipped", "removed"])
+def test_no_damage_to_the_store_brings_a_stale_image(m: Module, how: str) -> None:
+    m.write("m.pyx", USES_HEADER)
+    m.write("n.h", "#define N 1")
+    assert m.built() == "1"
+    m.write("n.h", "#define N 2")
+    assert m.built() == "2"
+    notes = [p for p in m.project.store.rglob("*") if p.is_file() and p.stat().st_size]
+    notes = [path for path in notes if "images" not in path.parts and "locks" not in path.parts]
+    assert notes
+
+    for path in notes:
+        damaged(path, how)
+        assert m.ask()[0] == "2", path
+    for image in m.project.store.rglob("m.*.so"):
+        damaged(image, "truncated" if how == "flipped" else how)
+    assert m.built() == "2"
+    assert m.kept() == "2"
+
+
+# --- and why ----------------------------------------------------------------------------------
+
+
+def test_why_tells_how_a_module_depends_on_what_changed(m: Module) -> None:
+    m.write("kernels.pyx", "from helpers cimport twice\nvalue = twice(4)")
+    m.write("helpers.pxd", "from core cimport N\ncdef inline int twice(int x): return N * x")
+    m.write("core.pxd", "cdef enum: N = 2")
+    ask, why = "import kernels; print(kernels.value)", "print(*cyhot.why('kernels'), sep='\\n')"
+    assert m.run(ask).stdout == "8\n"
+    assert m.run(why).stdout.splitlines() == [
+        "kernels.pyx: up to date",
+        "kernels.pyx: rebuilt because it was never built here",
+    ]
+
+    m.write("core.pxd", "cdef enum: N = 3")
+    because = "because core.pxd changed (cimported by helpers.pxd)"
+    assert m.run(why).stdout == f"kernels.pyx: will be rebuilt {because}\n"
+    run = m.run(ask)
+    assert run.stdout == "12\n"
+    assert run.events[0]["reasons"] == ["core.pxd changed (cimported by helpers.pxd)"]
+
+    assert m.run(why).stdout.splitlines() == [
+        "kernels.pyx: up to date",
+        f"kernels.pyx: rebuilt {because}",
+    ]
+
+
+def test_a_check_imports_nothing_heavy_whatever_has_to_be_looked_at(m: Module) -> None:
+    """Hashing touched files, reading changed folders, searching along another sys.path."""
+    m.write("m.pyx", "from core cimport N; value = N")
+    m.write("core.pxd", "cdef enum: N = 2")
+    m.write("m.pyxdep", "single.txt")
+    assert m.built() == "2"
+    for path in ("m.pyx", "core.pxd"):
+        os.utime(m.root / path)
+    m.write("unrelated.txt", "")
+
+    run = m.project.run(
+        """
+        import sys; sys.path.insert(0, "elsewhere")
+        before = set(sys.modules)
+        import cyhot; cyhot.install(); import m
+        print(*sorted(name for name in set(sys.modules) - before if "cyhot" not in name))
+        """,
+        env=FAST,
+    )
+
+    assert run.compiles == []
+    assert set(run.stdout.split()) <= {"m", "_blake2", "importlib", "importlib.machinery"} | {
+        "importlib._bootstrap", "importlib._bootstrap_external", "marshal", "time", "__future__",
+        "_imp", "_warnings", "warnings", "cython_runtime",
+    }  # fmt: skip
