@@ -152,5 +152,6 @@ def test_a_forked_compile_is_a_new_process_compile(run_folder: Path, tmp_path: P
 @pytest.mark.timeout(1800)
 def test_cythons_tests_give_the_same_c(run_folder: Path, tmp_path: Path) -> None:
     equal, found = differences(corpus(run_folder, WHOLE), run_folder, tmp_path)
+    print(f"{equal} of {WHOLE} sources give the same C")
     assert not found, f"{len(found)} of {WHOLE} differ:\n" + "\n".join(found)
     assert equal >= ENOUGH

@@ -27,9 +27,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The interpreter of an environment with an older Cython and this checkout."""
     given = os.environ.get("CYTHON_VENVS")
-    cache = request.config.cache
-    folder = Path(given) if given else cache and cache.mkdir("venvs")
-    return environment(request.param, folder or tmp_path_factory.mktemp("venvs"))
+    cache = getattr(request.config, "cache", None)  # -p no:cacheprovider
+    if given:
+        folder = Path(given)
+    else:
+        folder = cache.mkdir("venvs") if cache else tmp_path_factory.mktemp("venvs")
+    return environment(request.param, folder)
 
 
 def environment(version: str, folder: Path) -> str:
@@ -82,7 +85,7 @@ def test_an_error_has_its_line(project: Project, python: str) -> None:
     project.write("bad.pyx", "def f(x):\n    return x * y\n")
     run = project.run("import cyhot; cyhot.install(); import bad", python=python, check=False)
     assert run.returncode == 1
-    assert "bad.pyx:2:15: error: undeclared name not builtin: y" in run.stderr
+    assert "bad.pyx:2:16: error: undeclared name not builtin: y" in run.stderr
 
 
 def why(project: Project, python: str) -> str:

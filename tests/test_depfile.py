@@ -56,7 +56,8 @@ def test_what_gcc_writes_is_read(tmp_path: Path, name: str) -> None:
     command = ["gcc", "-fsyntax-only", "-MD", "-MF", str(depfile), str(source)]
     subprocess.run(command, check=True)
 
-    assert parse(depfile.read_text(encoding="utf-8"), "/") == [str(source), str(header)]
+    found = parse(depfile.read_text(encoding="utf-8"), "/")
+    assert [path for path in found if path.startswith(str(tmp_path))] == [str(source), str(header)]
 
 
 @pytest.mark.xfail(strict=True, reason="parse() takes .. away without regard to links")

@@ -128,11 +128,13 @@ def from_scratch(root: Path, scratch: Path) -> list[int] | None:
     image = scratch / f"main{sysconfig.get_config_var('EXT_SUFFIX')}"
     paths = sysconfig.get_paths()
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC"))
+    folders = [root / place for place in ("inc1", "inc2")]
+    cython = ["-3", "-I", root / "inc0", root / "src/main.pyx", "-o", scratch / "main.c"]
+    options = ["-O0", "-shared", "-fPIC", "-iquote", root / "src", f"-I{paths['include']}"]
+    options += [f"-I{folder}" for folder in folders]
     commands = [
-        [sys.executable, "-m", "cython", "-3", "-I", root / "inc0", root / "src/main.pyx"]
-        + ["-o", scratch / "main.c"],
-        [*compiler, "-O0", "-shared", "-fPIC", "-iquote", root / "src", "-I", root / "inc1"]
-        + ["-I", root / "inc2", "-I", paths["include"], scratch / "main.c", "-o", image],
+        [sys.executable, "-m", "cython", *cython],
+        [*compiler, *options, scratch / "main.c", "-o", image],
         [sys.executable, "-c", "import json, main; print(json.dumps(main.answer()))"],
     ]
     output = ""

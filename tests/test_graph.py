@@ -6,6 +6,7 @@ import itertools
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ trees = st.sets(
 lookups = st.fixed_dictionaries(
     {
         "name": names,
-        "suffix": st.sampled_from([".pxd", ".pyx", ".py", ""]),
+        "suffix": st.sampled_from([".pxd", ".pyx", ".py"]),
         "include": st.booleans(),
         "use_sys_path": st.booleans(),
         "beside": st.sampled_from(["", "one/x.pyx", "two/a/x.pyx", "three/a/b/x.pyx"]),
@@ -82,7 +83,7 @@ def of_cython(lookup: Lookup, sys_path: tuple[str, ...], standard: str) -> str:
     )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(tree=trees, asked=lookups, order=st.permutations(["one", "two", "three"]))
 def test_search_finds_what_cython_finds(
     root: Path, tree: set[str], asked: dict[str, Any], order: list[str]
@@ -97,7 +98,7 @@ def test_search_finds_what_cython_finds(
         assert found == of_cython(lookup, sys_path, standard)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(tree=trees, other=trees, asked=lookups)
 def test_no_other_tree_goes_unnoticed_that_gives_another_result(
     root: Path, tree: set[str], other: set[str], asked: dict[str, Any]
@@ -115,9 +116,9 @@ def test_no_other_tree_goes_unnoticed_that_gives_another_result(
 
     before = find(prober)
     record = Record.unpack(tuple(() for _ in Record.__slots__))
-    record.as_of, record.shared, record.sys_path = 2**63, "", Observer().sys_path()
+    record.shared, record.sys_path = "", Observer().sys_path()
     record.dirs, record.globs = tuple(prober.dir_rows()), tuple(prober.glob_rows())
-    record.as_of = 0  # trust signatures: nothing is young
+    record.as_of = time.time_ns()  # all is young: nothing is left to the clock
     assert [*differences(record, None, Observer())] == []
 
     plant(root, other)

@@ -266,6 +266,25 @@ def test_a_launcher_is_no_part_of_an_image(m: Module) -> None:
     assert m.kept() == "1"
 
 
+def test_another_processor_is_noticed_where_it_was_compiled_for(m: Module) -> None:
+    """A home folder may be shared by machines: that image would crash on some of them."""
+    m.write("m.pyx", "value = 1")
+    m.write("other.pyx", "value = 1")
+    m.write("cpuinfo", "processor: 0\nmodel name: Newer One\nflags: fast\n\nprocessor: 1")
+    m.run("import other")
+    m.env["CFLAGS"] = "-O0 -march=native"
+    assert m.built() == "1"
+    assert m.kept() == "1"
+
+    moved = "from cyhot.building import observe; observe.PROCESSOR = 'cpuinfo'\n"
+    why = m.run(moved + "print(*cyhot.why('m.pyx'))").stdout
+    assert "the processor (it was compiled for the native one) is now Newer One, before " in why
+    m.env["CFLAGS"] = "-O0"
+    assert m.run(moved + "print(*cyhot.why('other.pyx'))").stdout.startswith(
+        "other.pyx: up to date"
+    )
+
+
 def test_an_upgraded_cython_is_noticed(m: Module, tmp_path: Path) -> None:
     import Cython
 
@@ -617,6 +636,33 @@ def test_a_changed_or_earlier_static_library_is_noticed(m: Module) -> None:
     assert m.built() == "3"
     static_library(one, 1)
     assert m.built() == "1"
+
+
+@pytest.mark.xfail(strict=True, reason="a .pyxbld's imports are not run again in one process")
+def test_a_module_that_a_pyxbld_imports_is_noticed(m: Module) -> None:
+    """Also by the process that imported it before, whose answer others are given later."""
+    m.write("m.pyx", "cdef extern from *:\n    int N\nvalue = N")
+    m.write(
+        "m.pyxbld",
+        """\
+        import helper
+        def make_setup_args():
+            return {"options": {"build_ext": {"define": [("N", helper.N)]}}}
+        """,
+    )
+    m.write("helper.py", "N = '1'")
+    m.run(
+        """
+        import m
+        assert m.value == 1
+        with open("helper.py", "w") as file:
+            file.write("N = '23'")
+        del sys.modules["m"]
+        import m
+        """
+    )
+
+    assert m.ask()[0] == "23"
 
 
 # --- links and folders ------------------------------------------------------------------------

@@ -50,7 +50,7 @@ class Inputs:
         self.own: dict[str, FileRow] = {}
         self.system: dict[str, FileRow] = {}
         self.globs: list[str] = []
-        self.packages: list[tuple[str, str]] = []
+        self.tools: list[tuple[str, str]] = []
         self.prober = Prober()
         self.missing: list[str] = []
 
@@ -91,7 +91,7 @@ class Inputs:
         marker = f"{os.sep}{package}{os.sep}"
         if marker in path:
             request = f"{package}/{path.rpartition(marker)[2]}"
-            self.packages.append(("package", request.replace(os.sep, "/")))
+            self.tools.append(("package", request.replace(os.sep, "/")))
 
     def dirs(self, probers: Sequence[Prober]) -> tuple[list[DirRow], list[DirRow]]:
         """What all probers found and missed: the user's folders, system folders."""
@@ -119,6 +119,8 @@ class Inputs:
 
 _TICK_NS = 20_000_000
 """Linux stamps files with a clock that ticks every 1 to 10 ms."""
+# Homes are shared by machines: an image for one's processor may crash on another.
+_NATIVE = {"-march=native", "-mcpu=native", "-mtune=native"}
 _INSTALLED = (
     "/usr/include",
     "/usr/lib",
@@ -323,6 +325,8 @@ def _add_options(attempt: Attempt, inputs: Inputs, own: dict[str, str]) -> None:
         probe_headers(inputs.prober, attempt.read, chain, attempt.can.system_dirs)
         probe_includes(inputs.prober, {**own, **beside}, chain)
         inputs.read(Read(p, "named by an option of", main) for p in named_files(words))
+        if _NATIVE & set(words):
+            inputs.tools.append(("processor", "the processor (it was compiled for the native one)"))
         folders = [*option_values(words, "-L"), *os.environ.get("LIBRARY_PATH", "").split(":")]
         folders = [folder for folder in folders if os.path.isabs(folder)]
         probe_libraries(inputs.prober, folders, option_values(words, "-l"))
@@ -333,7 +337,7 @@ def build_record(
 ) -> tuple[Record, Closure, Inputs]:
     """The record of an attempt's image, its system files, and the inputs of both."""
     result, inputs = attempt.result, collect(attempt)
-    tools = tool_rows((CYTHON, *attempt.tools, *inputs.packages), Observer())
+    tools = tool_rows((CYTHON, *attempt.tools, *inputs.tools), Observer())
     own, system = inputs.dirs([attempt.prober, result.prober])
     record = Record()
     record.as_of = record.built_at = attempt.began

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import TypeVar
+from typing import BinaryIO, TypeVar, cast
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -102,7 +103,7 @@ def _run_all(crew: _Crew, commands: Sequence[Command], jobs: int) -> list[Finish
         while waiting or running:
             while waiting and len(running) < jobs:
                 index, command = waiting.pop(0)
-                running[index] = _Running(command, index)
+                running[index] = _Running(command)
                 running[index].start(crew)
             first = next(iter(running))
             finished[first] = running[first].wait()
@@ -195,25 +196,35 @@ def _no_interrupt() -> Iterator[None]:
         handler(*seen[0])
 
 
+def _nameless_file() -> BinaryIO:
+    """A file for a command's output, so that no pipe can fill up.
+
+    It is not in the command's folder: on a full disk it would lose the message that says so.
+    """
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("output"), "w+b")
+    return cast(BinaryIO, tempfile.TemporaryFile())
+
+
 class _Running:
-    """A command that runs; its output goes into a file, so that no pipe can fill up."""
+    """A command that runs."""
 
     process: subprocess.Popen[bytes]
 
-    def __init__(self, command: Command, index: int) -> None:
+    def __init__(self, command: Command) -> None:
         self.command = command
-        self.output = os.path.join(command.folder, f"output-{os.getpid()}-{index}.txt")
+        self.output = _nameless_file()
         self.began = time.perf_counter()
 
     def start(self, crew: _Crew) -> None:
-        with open(self.output, "wb") as file, _no_interrupt():
+        with _no_interrupt():
             crew.check()
             self.process = subprocess.Popen(
                 self.command.args,
                 cwd=self.command.folder,
                 env=environment(self.command.folder),
                 stdin=subprocess.DEVNULL,
-                stdout=file,
+                stdout=self.output,
                 stderr=subprocess.STDOUT,
                 # A group of its own: Ctrl-C reaches us first, and we end all of it.
                 process_group=None if sys.platform == "win32" else 0,
@@ -226,9 +237,9 @@ class _Running:
     def wait(self) -> Finished:
         status = self.process.wait()
         self.crew.running.discard(self)
-        with open(self.output, encoding="utf-8", errors="replace") as file:
-            output = file.read()
-        os.unlink(self.output)
+        self.output.seek(0)
+        output = self.output.read().decode("utf-8", "replace")
+        self.output.close()
         return Finished(self.command, status, output, time.perf_counter() - self.began)
 
     def kill(self) -> None:
@@ -249,3 +260,4 @@ class _Running:
             self.kill()
             self.process.wait()
             self.crew.running.discard(self)
+        self.output.close()

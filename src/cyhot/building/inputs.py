@@ -87,7 +87,7 @@ class _Notes:
         What a link leads to comes and goes without a trace in the link's own folder.
         """
         folder, name = os.path.split(path)
-        if not os.path.isdir(folder):
+        if not there and not os.path.isdir(folder):
             self._no_folder(folder)
             return
         (self.present if there else self.absent).setdefault(folder, set()).add(name)

@@ -141,6 +141,25 @@ def _installed_elsewhere(name: str) -> str:
     return ""
 
 
+PROCESSOR = "/proc/cpuinfo"
+_PROCESSOR_LINES = (
+    "model name", "vendor_id", "cpu family", "model", "flags", "Features", "CPU implementer",
+    "CPU architecture", "CPU variant", "CPU part", "isa", "uarch", "cpu",
+)  # fmt: skip
+
+
+def _processor(path: str) -> str:
+    """What the first processor is and can do, `""` where the system does not say."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            text = file.read(8192).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    lines = text.partition("\n\n")[0].splitlines()
+    found = {line.partition(":")[0].strip(): line.partition(":")[2].strip() for line in lines}
+    return "\n".join(found[name] for name in _PROCESSOR_LINES if name in found)
+
+
 class Observer:
     """Looks at files, folders and tools, each at most once.
 
@@ -211,7 +230,8 @@ class Observer:
         """Where a tool is now (`""`: nowhere) and the signature of the file that stands for it.
 
         Args:
-            kind: `"program"` (searched on PATH) or `"package"` (searched on sys.path).
+            kind: `"program"` (searched on PATH), `"package"` (searched on sys.path) or
+                `"processor"` (the one we run on).
             request: The program's name or path; the package's name and, after a slash, the
                 file in it that changes with each of its versions.
         """
@@ -225,6 +245,8 @@ class Observer:
             name, _, marker = request.partition("/")
             folder = find_package(name)
             path = f"{folder}{os.sep}{marker}" if folder else ""
+        elif kind == "processor":
+            path = PROCESSOR
         else:
             path = find_program(request)
         sig = self.sig(path) if path else None
@@ -236,8 +258,10 @@ class Observer:
         What a program says of itself is not enough: a wrapper script hands ``--version`` on to
         the compiler that it calls with options of its own. So its content counts as well.
         """
+        path = self.tool(kind, request)[0]
+        if kind == "processor":
+            return _processor(path)
         from .toolchain import identify
 
-        path = self.tool(kind, request)[0]
         told = identify(kind, request, path)
         return f"{told}\n{self.hash(path)}" if kind == "program" and path else told

@@ -1,4 +1,4 @@
-"""The include folders that cimported packages need, found without importing them here."""
+"""The include folders that cimported files need, found without importing anything here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import re
 import sys
 from collections.abc import Iterable
 
+from ..errors import read_source
 from .commands import run
+from .inputs import Prober
 from .observe import digest, find_package, hash_file, search_path
 from .store import Store
 
@@ -17,6 +19,26 @@ import importlib, json, sys
 sys.path[:] = json.loads(sys.argv[1])
 print("cyhot:" + json.dumps(importlib.import_module(sys.argv[2]).get_include()))
 """
+
+_EXTERN = re.compile(r"""\bextern\s+from\s+['"]([^'"<>\n]+)['"]""")
+
+
+def header_folders(paths: Iterable[str], prober: Prober) -> list[str]:
+    """Folders of the files whose ``cdef extern from "x.h"`` names a header that is beside them.
+
+    A compiler that reads the generated C knows nothing of the folder that a ``.pxd`` is in.
+
+    Args:
+        paths: The files that Cython opened.
+        prober: Notes what is there.
+    """
+    found: dict[str, None] = {}
+    for path in paths:
+        folder = os.path.dirname(path)
+        for name in _EXTERN.findall(read_source(path) or ""):
+            if prober.exists(os.path.join(folder, name)):
+                found[folder] = None
+    return list(found)
 
 
 def numpy_include(opened: Iterable[str], c_text: str) -> tuple[str, str]:

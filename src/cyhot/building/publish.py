@@ -39,18 +39,21 @@ _FOLDERS = (
     *("images", "records", "closures", "origins", "parsed", "cache", "placed"),
     *("locks", "tmp"),
 )
+_LOOSE = ("keep", "write", "probe", "withdrawn")
 _ABANDONED_AFTER = 3600
-"""Seconds after which a loose file in ``tmp/`` is nobody's: they live for milliseconds."""
+"""Seconds after which such a file in ``tmp/`` is nobody's: they live for milliseconds."""
 
 _PREFIX = "cyhot-store-"
+_BEING_MADE = 60
+"""Seconds in which the maker of a temporary store surely got to locking it."""
 _temporary: list[Store] = []
-_making = threading.Lock()
+_making = threading.RLock()
 """Protects `_temporary`: the first thread makes the temporary store, the others use it."""
 
 
 def _new_lock() -> None:
     global _making
-    _making = threading.Lock()
+    _making = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -101,7 +104,7 @@ def _prepare(store: Store) -> None:
     for name in _FOLDERS:
         os.makedirs(store.path(name), mode=0o700, exist_ok=True)
     # A read-only file system lets makedirs pass where everything is there already.
-    descriptor, path = tempfile.mkstemp(dir=store.path("tmp"))
+    descriptor, path = tempfile.mkstemp(prefix="probe-", dir=store.path("tmp"))
     os.close(descriptor)
     os.unlink(path)
 
@@ -153,7 +156,10 @@ def _clear_temporary(own: str) -> None:
         except OSError:
             continue
         alive = os.path.join(entry.path, "alive")
-        if stat.S_ISDIR(st.st_mode) and st.st_uid == os.geteuid() and os.path.exists(alive):
+        young = time.time() - st.st_mtime < _BEING_MADE
+        if young or not stat.S_ISDIR(st.st_mode) or st.st_uid != os.geteuid():
+            continue
+        if os.path.exists(alive):
             with _if_free(alive) as free:
                 if free:
                     shutil.rmtree(entry.path, ignore_errors=True)
@@ -181,7 +187,7 @@ def write(store: Store, name: str, data: bytes, *, durable: bool = True) -> None
     """
     path = store.path(*name.split("/"))
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=store.path("tmp"))
+    descriptor, temporary = tempfile.mkstemp(prefix="write-", dir=store.path("tmp"))
     try:
         with open(descriptor, "wb") as file:
             file.write(data)
@@ -314,7 +320,7 @@ def clear_abandoned(store: Store, building_key: str = "") -> None:
             with _if_free(store.path("locks", key)) as free:
                 if free:
                     _discard(entry)
-        elif _age(entry) > _ABANDONED_AFTER:
+        elif dash and key in _LOOSE and _age(entry) > _ABANDONED_AFTER:
             _discard(entry)
 
 
@@ -405,7 +411,7 @@ def _sync(folder: str) -> None:
 
 def withdraw_image(store: Store, folder: str) -> None:
     """Take an image out of the store as a whole. Processes that have it mapped go on with it."""
-    aside = store.path("tmp", f"withdrawn.{os.getpid()}.{time.time_ns()}")
+    aside = store.path("tmp", f"withdrawn-{os.getpid()}-{time.time_ns()}")
     try:
         os.rename(folder, aside)
     except OSError:

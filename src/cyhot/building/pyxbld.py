@@ -68,7 +68,8 @@ def special_build(path: str, source: str, name: str, store: Store) -> Special:
     Raises:
         CompileError: If it fails, or returns something else than an Extension and a dict.
     """
-    kept_name = f"pyxbld-{digest(f'{path}{chr(0)}{name}{chr(0)}{sys.prefix}'.encode())}"
+    known = "\0".join((path, source, name, sys.prefix, sys.version))
+    kept_name = f"pyxbld-{digest(known.encode())}"
     kept = _kept(store, kept_name)
     if kept is not None:
         return kept
@@ -110,9 +111,7 @@ class _Runner:
             with _intercepted_cythonize(self.name):
                 exec(compile(text, self.path, "exec"), namespace)
                 values = self._values(namespace)
-        except CompileError:
-            raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._failure(error) from error
         return Special(values, tuple(self._inputs(text, before)))
 
@@ -140,11 +139,12 @@ class _Runner:
             if path and (name in named or (name not in before and _is_users(path))):
                 yield os.path.abspath(path), hash_file(path)
 
-    def _failure(self, error: Exception) -> CompileError:
+    def _failure(self, error: BaseException) -> CompileError:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == self.path]
-        line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
-        line = line or (lines[-1] if lines else None)
+        if isinstance(error, SyntaxError) and error.filename == self.path:
+            lines.append(error.lineno)
+        line = lines[-1] if lines else None
         return CompileError(
             [Diagnostic(
                 path=self.path, line=line, column=None, severity="error", stage="pyxbld",
@@ -229,6 +229,7 @@ def _intercepted_cythonize(name: str) -> Iterator[None]:
     from Cython.Build import Dependencies
 
     original = Dependencies.cythonize
+    runner: int | None = threading.get_ident()
 
     def cythonize(
         module_list: Any,
@@ -238,6 +239,9 @@ def _intercepted_cythonize(name: str) -> Iterator[None]:
         **options: Any,
     ) -> list[Any]:
         """Gives the extensions back with the options; `cyhot` does the rest."""
+        if threading.get_ident() != runner:
+            # Another thread's call, or a later one of a module that the .pyxbld imported first.
+            return original(module_list, exclude, nthreads, aliases, **options)  # type: ignore[no-any-return]
         from setuptools import Extension
 
         many = [module_list] if isinstance(module_list, (str, Extension)) else list(module_list)
@@ -250,4 +254,5 @@ def _intercepted_cythonize(name: str) -> Iterator[None]:
     try:
         yield
     finally:
+        runner = None
         Dependencies.cythonize = Cython.Build.cythonize = original

@@ -181,12 +181,24 @@ def _dir_differences(rows: tuple[DirRow, ...], as_of: int, look: Observer) -> It
     for folder, sig, absent, present in rows:
         if look.dir(folder) == sig and not is_young(sig[1:], as_of):
             continue
-        for name in absent:
+        for name in _candidates(folder, absent, look):
             if _is_there(folder, name, look):
                 yield "appeared", f"{folder}{os.sep}{name}".rstrip("/"), "", ""
         for name in present:
             if not _is_there(folder, name, look):
                 yield "vanished", f"{folder}{os.sep}{name}", "", ""
+
+
+def _candidates(folder: str, names: tuple[str, ...], look: Observer) -> tuple[str, ...]:
+    """The names that may be in a folder; where they are many, by reading the folder once."""
+    if len(names) < _MANY:
+        return names
+    there = {name.casefold() for name in look.names(folder)}
+    return tuple(n for n in names if "*" in n or n.rstrip("/").casefold() in there)
+
+
+_MANY = 12
+"""So many stats cost more than reading a folder."""
 
 
 def _is_there(folder: str, name: str, look: Observer) -> bool:

@@ -39,6 +39,18 @@ class Request:
         self.key = key(parts)
         self.store = store
 
+    @property
+    def copies(self) -> str:
+        """Which copies of the image the settings ask for, `""` for none."""
+        inplace, keep_c = self.settings["inplace"], self.settings["keep_c"]
+        return repr((inplace, keep_c)) if inplace or keep_c else ""
+
+    def is_served(self, hit: Hit) -> bool:
+        """Whether nothing is left to do: an image matches, and its copies are where they belong."""
+        if not hit.image or not self.copies:
+            return bool(hit.image)
+        return self.store.delivered(self.key, hit.image, self.copies)
+
     def find(self) -> Hit:
         """Look for an image that matches the source as it is now."""
         return self.store.find(self.key, Observer())

@@ -53,11 +53,16 @@ def ensure(request: Request, hit: Hit) -> str:
 
 
 def _deliver(request: Request, store: Store, image: str) -> None:
+    if not request.copies:
+        return
     settings, source = request.settings, request.source
+    placed: list[str] = []
     if settings["inplace"]:
-        deliver.beside(store, image, source.path)
+        placed += deliver.beside(store, image, source.path)
     if place := settings["keep_c"]:
-        deliver.c_files(image, source.path, source.name, place if place is True else str(place))
+        where = place if place is True else str(place)
+        placed += deliver.c_files(image, source.path, source.name, where)
+    store.keep_delivered(request.key, image, request.copies, placed)
 
 
 def _built(request: Request) -> tuple[str, Store]:

@@ -1,15 +1,16 @@
 """How one module is to be built: settings, header and ``.pyxbld`` put together.
 
 Where the parts meet, a source's own word wins: its header over the settings, its ``.pyxbld`` over
-the header. Lists add up. Relative paths in a header or ``.pyxbld`` are looked for beside the
-source, then in the project's root (the nearest folder upwards with a pyproject.toml or setup.py),
-as setuptools would find them there.
+the header. Lists add up. Relative paths in a header or ``.pyxbld`` (``-Iinclude`` among the
+arguments as well) are looked for beside the source, then in the project's root (the nearest folder
+upwards with a pyproject.toml or setup.py), as setuptools would find them there.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -46,6 +47,8 @@ _LISTS = (
     "extra_link_args",
 )
 _PATHS = frozenset(_LISTS[:6])
+_ARGUMENTS = frozenset(_LISTS[-2:])
+_FOLDER_OPTION = re.compile(r"(-I|-L|-iquote|-isystem|-idirafter)(.*)")
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,14 @@ class BuildSpec:
         return DEBUG_CHECKS if self.profile == "debug" else {}
 
     def with_list(self, name: str, more: Iterable[str]) -> BuildSpec:
-        """The spec with values added to one of its lists, each once."""
-        values = tuple(dict.fromkeys((*getattr(self, name), *more)))
+        """The spec with values added to one of its lists, each once.
+
+        Arguments stay as they are: in ``-framework A -framework B`` a word means what it does
+        because of the one before it.
+        """
+        values = (*getattr(self, name), *more)
+        if name not in _ARGUMENTS:
+            values = tuple(dict.fromkeys(values))
         return replace(self, **{name: values})  # type: ignore[arg-type]
 
     def with_macros(self, macros: Iterable[Macro]) -> BuildSpec:
@@ -139,8 +148,7 @@ def with_header(spec: BuildSpec, header: Header, where: str, prober: Prober) -> 
         spec = spec.with_macros(values["define_macros"])
     if "language" in values:
         spec = replace(spec, language=values["language"])
-    kept = {n: v for n, v in spec.directives.items() if n not in header.directives}
-    return replace(spec, directives=kept)
+    return spec
 
 
 def with_special(spec: BuildSpec, special: Special, where: str, prober: Prober) -> BuildSpec:
@@ -153,6 +161,7 @@ def with_special(spec: BuildSpec, special: Special, where: str, prober: Prober) 
     include_path = _placed("include_dirs", values.get("include_path", ()), where, prober)
     return replace(
         spec,
+        profile=values.get("profile") or spec.profile,
         language=values.get("language") or spec.language,
         language_level=values.get("language_level") or spec.language_level,
         directives={**spec.directives, **values.get("directives", {})},
@@ -172,13 +181,32 @@ def transitive(header: Header) -> Header:
 
 def _placed(name: str, values: Iterable[str], where: str, prober: Prober) -> list[str]:
     """Values of a list; paths absolute."""
-    if name not in _PATHS:
-        return list(values)
     bases = (os.path.dirname(where), project_root(where, prober))
-    return [
-        prober.first(os.path.abspath(os.path.join(base, value)) for base in bases)
-        for value in values
-    ]
+
+    def place(path: str) -> str:
+        return prober.first(os.path.abspath(os.path.join(base, path)) for base in bases)
+
+    if name in _ARGUMENTS:
+        return _placed_arguments(values, place)
+    return [place(value) for value in values] if name in _PATHS else list(values)
+
+
+def _placed_arguments(words: Iterable[str], place: Callable[[str], str]) -> list[str]:
+    """Arguments for a compiler, with the folders that they name absolute."""
+    placed: list[str] = []
+    option = ""
+    for word in words:
+        if option:
+            placed.append(place(word))
+            option = ""
+        elif found := _FOLDER_OPTION.fullmatch(word):
+            # The folder may be the next word; "=" starts one below the compiler's sysroot.
+            option = "" if found[2] else found[1]
+            below = found[2] and not found[2].startswith("=")
+            placed.append(found[1] + place(found[2]) if below else word)
+        else:
+            placed.append(word)
+    return placed
 
 
 def project_root(path: str, prober: Prober) -> str:

@@ -15,13 +15,14 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from ..errors import CompileError, Diagnostic, read_source
 from . import publish
 from .assemble import probe_headers, probe_libraries
+from .cfiles import has_debug_information, note_traced, settle, source_root
 from .commands import Command, Finished, run_all
 from .depfile import parse as parse_depfile
 from .diagnose import compiler_diagnostics
 from .header import read_header
 from .inputs import Prober
 from .observe import find_package
-from .packages import cimported_packages, get_include, numpy_include
+from .packages import cimported_packages, get_include, header_folders, numpy_include
 from .pyxbld import Special, special_build
 from .request import Request
 from .spec import BuildSpec, from_settings, pyxdep_patterns, transitive, with_header, with_special
@@ -92,6 +93,7 @@ class Attempt:
             self.result = self._transpile()
         self.c_text = read_source(self.result.c_path) or ""
         self._add_found()
+        self._settle_c()
         objects = self._compile()
         self._link(objects)
 
@@ -143,8 +145,8 @@ class Attempt:
             forced=spec.forced,
             include_path=spec.include_path,
             compile_time_env=spec.compile_time_env,
-            annotate=True,
-            gdb=spec.profile == "debug",
+            annotate=spec.profile != "debug",  # Cython writes no #line where it annotates
+            line_directives=spec.profile == "debug",
         )
         result = transpile(request)
         self.steps.append(("cython", *request.options()))
@@ -159,16 +161,18 @@ class Attempt:
     def _add_found(self) -> None:
         """What cimported files ask for by themselves: libraries, include folders, OpenMP."""
         result, spec = self.result, self.spec
-        for file in result.opened[1:]:
-            if file.path.endswith(".pxd") and not file.path.startswith(result.standard):
-                header = transitive(read_header(file.path))
-                spec = with_header(spec, header, file.path, self.prober)
+        cimported = [f.path for f in result.opened[1:] if not f.path.startswith(result.standard)]
+        for path in cimported:
+            if path.endswith(".pxd"):
+                header = read_header(path, self.special.aliases)
+                spec = with_header(spec, transitive(header), path, self.prober)
+        spec = spec.with_list("include_dirs", header_folders(cimported, self.prober))
         include, version = numpy_include((file.path for file in result.opened), self.c_text)
         if include:
             spec = spec.with_list("include_dirs", [include])
             self.depends.append((version, "numpy"))
-        cimported = [u.name for u in result.lookups if u.suffix == ".pxd" and u.result]
-        for package in cimported_packages(cimported, spec.name):
+        names = [u.name for u in result.lookups if u.suffix == ".pxd" and u.result]
+        for package in cimported_packages(names, spec.name):
             folders = get_include(package, self.store, self.folder)
             spec = spec.with_list("include_dirs", folders)
             self.depends.append((os.path.join(find_package(package), "__init__.py"), package))
@@ -186,12 +190,23 @@ class Attempt:
         spec = spec.with_list("extra_compile_args", flags[0])
         return spec.with_list("extra_link_args", flags[1])
 
+    def _settle_c(self) -> None:
+        """Keep the C file where debuggers and coverage.py look for it later."""
+        profile, cplus = self.spec.profile, self.spec.language == "c++"
+        if profile == "trace" or has_debug_information(self._options(self._compiler(cplus), cplus)):
+            kept = settle(self.store, self.result.c_path)
+            self.result = replace(self.result, c_path=kept)
+        if profile == "trace":
+            for file in self.result.opened:
+                if not file.path.startswith(self.result.standard):
+                    note_traced(self.store, self.result.c_path, file.path)
+
     # Compiling -------------------------------------------------------------------------------
 
     def _compiler(self, cplus: bool) -> Compiler:
         compiler = find_compiler(cplus, os.environ)
         if compiler is None:
-            raise no_compiler(self.source.path, self.source.name, cplus)
+            raise no_compiler(self.source.path, self.source.name, cplus, os.environ)
         self.tools.extend(compiler.tools)
         return compiler
 
@@ -211,19 +226,21 @@ class Attempt:
         return objects
 
     def _compile_command(self, source: str, target: str) -> Command:
-        compiler = self._compiler(source.endswith(_CPLUS))
-        words = (*compiler.command, *self._options(compiler))
+        cplus = source.endswith(_CPLUS)
+        compiler = self._compiler(cplus)
+        options = self._options(compiler, cplus)
+        words = (*compiler.command, *options, *self._debug_options(options))
         self.steps.append(self._identity((*words, source)))
         launcher = self.settings.text("launcher")
         out = ("-MD", "-MF", f"{target}.d", "-c", source, "-o", target)
         return Command((*([launcher] if launcher else []), *words, *out), self.folder)
 
-    def _options(self, compiler: Compiler) -> list[str]:
+    def _options(self, compiler: Compiler, cplus: bool) -> list[str]:
         spec = self.spec
         # Quoted includes are looked for beside the source, as if the C file lay there.
         quoted = ("-iquote", os.path.dirname(spec.path), "-iquote", self.folder)
         return [
-            *compile_flags(spec.profile, compiler, os.environ),
+            *compile_flags(spec.profile, compiler, cplus, os.environ),
             *quoted,
             *(f"-I{folder}" for folder in (*spec.include_dirs, *python_include_dirs())),
             *(f"-D{n}" if v is None else f"-D{n}={v}" for n, v in spec.define_macros),
@@ -231,9 +248,17 @@ class Attempt:
             *spec.extra_compile_args,
         ]
 
+    def _debug_options(self, options: list[str]) -> list[str]:
+        """File names in the C are relative to a folder that is gone when a debugger reads them."""
+        if not has_debug_information(options):
+            return []
+        root = source_root(self.spec.path, self.spec.name)
+        return [f"-fdebug-prefix-map={self.folder}={root}"]
+
     def _identity(self, words: tuple[str, ...]) -> tuple[str, ...]:
-        """A command line without the temporary folder."""
-        return tuple(word.replace(self.folder, "$OUT") for word in words)
+        """A command line without the folder and the C file: those are named after contents."""
+        plain = (word.replace(self.result.c_path, "$C") for word in words)
+        return tuple(word.replace(self.folder, "$OUT") for word in plain)
 
     def _link(self, objects: list[str]) -> None:
         """Link the image."""
@@ -258,9 +283,10 @@ class Attempt:
         self.linked = self._depfile(depfile) or [*found, *spec.extra_objects]
 
     def _depfile(self, path: str) -> list[str]:
-        """What a depfile lists, without our own temporary files."""
-        text = read_source(path) or ""
-        return [p for p in parse_depfile(text, self.folder) if not p.startswith(self.folder)]
+        """What a depfile lists, without our own files."""
+        found = parse_depfile(read_source(path) or "", self.folder)
+        own = self.result.c_path
+        return [p for p in found if not p.startswith(self.folder) and p != own]
 
     def _run(self, commands: list[Command]) -> None:
         try:

@@ -23,7 +23,7 @@ import os
 import sys
 import time
 
-from .observe import Observer, digest
+from .observe import FileSig, Observer, digest, file_sig, hash_file
 from .record import (
     Closure,
     Difference,
@@ -196,7 +196,7 @@ class Store:
             name: Its path below the root, with slashes.
             data: Its content. A power cut may lose it, a reader never sees a part of it.
         """
-        temporary = self.path("tmp", f"{os.getpid()}-{time.time_ns()}")
+        temporary = self.path("tmp", f"keep-{os.getpid()}-{time.time_ns()}")
         path = self.path(*name.split("/"))
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -218,6 +218,43 @@ class Store:
         except OSError:
             pass
 
+    def placed(self, target: str) -> str | None:
+        """The content hash of a file that cyhot put there and nobody changed, else None."""
+        data = self.read("placed", _target_name(target))
+        there = file_sig(target)
+        try:
+            sig, contents = marshal.loads(data)
+        except (ValueError, EOFError, TypeError):
+            return None
+        if there is None:
+            return None
+        present = str(contents[-1]) if there == sig else hash_file(target)
+        return present if present in contents else None
+
+    def note_placed(self, target: str, sig: FileSig | None, contents: tuple[str, ...]) -> None:
+        """Note what a file that cyhot puts somewhere may contain, for `placed`."""
+        self.keep(f"placed/{_target_name(target)}", marshal.dumps((sig, contents)))
+
+    def delivered(self, key: str, image: str, wanted: str) -> bool:
+        """Whether an image's copies (see `deliver`) are as they were left.
+
+        Args:
+            key: The module's key.
+            image: The image.
+            wanted: Which copies the settings ask for.
+        """
+        data = self.read("placed", key)
+        try:
+            before, files = marshal.loads(data)
+        except (ValueError, EOFError, TypeError):
+            return False
+        return before == (image, wanted) and all(file_sig(path) == sig for path, sig in files)
+
+    def keep_delivered(self, key: str, image: str, wanted: str, paths: list[str]) -> None:
+        """Note the copies of an image, for `delivered`."""
+        files = [(path, file_sig(path)) for path in paths]
+        self.keep(f"placed/{key}", marshal.dumps(((image, wanted), files)))
+
     def parsed(self, path: str, data: bytes) -> Any:
         """What `keep_parsed` kept for a pyproject.toml with these bytes, None for nothing."""
         kept = self.read("parsed", _parsed_name(path, data)) if self.trusted() else b""
@@ -229,6 +266,10 @@ class Store:
     def keep_parsed(self, path: str, data: bytes, tables: Any) -> None:
         """Keep the settings in a pyproject.toml: parsing TOML costs more than all the rest."""
         self.keep(f"parsed/{_parsed_name(path, data)}", marshal.dumps(tables))
+
+
+def _target_name(target: str) -> str:
+    return digest(os.fsencode(target))
 
 
 def _parsed_name(path: str, data: bytes) -> str:

@@ -103,15 +103,16 @@ def _program_ident(path: str, content: str) -> str:
 
 
 def find_compiler(cplus: bool, environ: Mapping[str, str]) -> Compiler | None:
-    """The C or C++ compiler to use, None if there is none at all."""
+    """The C or C++ compiler to use, None if there is none at all, or not the one that was named."""
     missing: list[tuple[str, str]] = []
     for command in _candidates(cplus, environ):
         program = next((w for w in command if os.path.basename(w) not in _LAUNCHERS), command[0])
         path = find_program(program)
         missing.append(("program", program))
-        if path:
+        if path and find_program(command[0]):
             return Compiler(command, tuple(missing), identify("program", program, path))
-    if folder := find_package("ziglang"):
+    folder = "" if environ.get(_variable(cplus)) else find_package("ziglang")
+    if folder:
         command = (sys.executable, "-m", "ziglang", "c++" if cplus else "cc")
         ident = identify(*ZIG, os.path.join(folder, "__init__.py"))
         return Compiler(command, (*missing, ZIG), ident)
@@ -119,7 +120,7 @@ def find_compiler(cplus: bool, environ: Mapping[str, str]) -> Compiler | None:
 
 
 def _candidates(cplus: bool, environ: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
-    name = "CXX" if cplus else "CC"
+    name = _variable(cplus)
     if environ.get(name):
         yield tuple(shlex.split(environ[name]))
         return
@@ -130,16 +131,28 @@ def _candidates(cplus: bool, environ: Mapping[str, str]) -> Iterator[tuple[str, 
         yield (usual,)
 
 
-def no_compiler(path: str, name: str, cplus: bool) -> CompileError:
-    """The error for a machine without a compiler."""
+def _variable(cplus: bool) -> str:
+    return "CXX" if cplus else "CC"
+
+
+def no_compiler(path: str, name: str, cplus: bool, environ: Mapping[str, str]) -> CompileError:
+    """The error for a machine without a compiler, or without the one that was named."""
     language, package = ("C++", "g++") if cplus else ("C", "gcc")
+    variable = _variable(cplus)
+    message = (
+        f"there is no {language} compiler: none in {variable}, in Python's configuration or on PATH"
+    )
+    hint = (
+        "pip install 'cyhot[compiler]' brings one as a wheel; or install "
+        f"{package} or clang (Debian, Ubuntu: apt install {package})"
+    )
+    if environ.get(variable):
+        message = f"{variable} names a compiler that is not there: {environ[variable]}"
+        hint = f"unset {variable} to have one looked for, or set it to one that is installed"
     return CompileError(
         [Diagnostic(
             path=path, line=None, column=None, severity="error", stage="compiler", excerpt="",
-            message=f"there is no {language} compiler: none in "
-            f"{'CXX' if cplus else 'CC'}, in Python's configuration or on PATH",
-            hint="pip install 'cyhot[compiler]' brings one as a wheel; or install "
-            f"{package} or clang (Debian, Ubuntu: apt install {package})",
+            message=message, hint=hint,
         )],
         name=name, path=path,
     )  # fmt: skip
@@ -220,13 +233,20 @@ def _try_openmp(compiler: Compiler) -> tuple[tuple[str, ...], ...]:
 # Command lines ------------------------------------------------------------------------------
 
 
-def compile_flags(profile: str, compiler: Compiler, environ: Mapping[str, str]) -> list[str]:
+def compile_flags(
+    profile: str, compiler: Compiler, cplus: bool, environ: Mapping[str, str]
+) -> list[str]:
     """Options for compiling position-independent code for this Python, without includes."""
     config = sysconfig.get_config_vars()
     flags = shlex.split(f"{config.get('CFLAGS') or ''} {config.get('CCSHARED') or ''}")
     flags = _for_profile(flags, profile, compiler)
-    own = " ".join(environ.get(name, "") for name in ("CFLAGS", "CPPFLAGS"))
-    return [*flags, *shlex.split(own)]
+    return [*flags, *_own_flags(cplus, environ)]
+
+
+def _own_flags(cplus: bool, environ: Mapping[str, str]) -> list[str]:
+    """The user's own options; for C++ those for C, where there are none."""
+    own = (cplus and environ.get("CXXFLAGS")) or environ.get("CFLAGS", "")
+    return shlex.split(f"{own} {environ.get('CPPFLAGS', '')}")
 
 
 _OPTIMIZED = re.compile(r"-O.*")
@@ -262,8 +282,7 @@ def link_command(
     options = words if given else [*compiler.command, *_link_options(words)]
     if profile == "dev":
         options = [word for word in options if not _SLOW.fullmatch(word)]
-    own = " ".join(environ.get(variable, "") for variable in ("LDFLAGS", "CFLAGS"))
-    return [*options, *shlex.split(own)]
+    return [*options, *shlex.split(environ.get("LDFLAGS", "")), *_own_flags(cplus, environ)]
 
 
 def _link_options(words: list[str]) -> list[str]:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import CompileError, Diagnostic, excerpt
+from ..errors import CompileError, Diagnostic, Severity, excerpt
 from .graph import Lookup, search
 from .inputs import Prober
 from .observe import FileSig, file_sig, hash_file, search_path
@@ -54,7 +54,8 @@ class TranspileRequest:
         include_path: Folders in which ``.pxd`` and ``.pxi`` files are looked for.
         compile_time_env: Values for ``DEF``-like names.
         annotate: Whether to write the HTML annotation beside the C file.
-        gdb: Whether to write Cython's debug information beside the C file.
+        line_directives: Whether to write ``#line`` into the C file, so that debuggers show the
+            source.
     """
 
     source: str
@@ -67,11 +68,16 @@ class TranspileRequest:
     include_path: tuple[str, ...] = ()
     compile_time_env: dict[str, object] = field(default_factory=dict)
     annotate: bool = False
-    gdb: bool = False
+    line_directives: bool = False
 
     def options(self) -> tuple[str, ...]:
         """What of this is part of an image's identity, as text."""
-        parts = (self.cplus, self.language_level, sorted(self.directives.items()))
+        parts = (
+            self.cplus,
+            self.language_level,
+            self.line_directives,
+            sorted(self.directives.items()),
+        )
         more = (sorted(self.forced.items()), self.include_path)
         return tuple(map(repr, (*parts, *more, sorted(self.compile_time_env.items()))))
 
@@ -210,7 +216,7 @@ class _Run:
                 compile_time_env=request.compile_time_env or None,
                 errors_to_stderr=0,
                 annotate="default" if request.annotate else False,
-                gdb_debug=request.gdb,
+                emit_linenums=request.line_directives,
             )
         except ValueError as error:
             raise self._failure([Diagnostic(
@@ -305,9 +311,10 @@ class _Run:
                 message=message, stage="cython", excerpt="",
             )  # fmt: skip
         path, line, column = self._place(position[0]), position[1], position[2] + 1
+        severity: Severity = "note" if message == "Previous declaration is here" else "error"
         return Diagnostic(
-            path=path, line=line, column=column, severity="error", message=message,
-            stage="cython", excerpt=excerpt(path, line, column), hint=_hint(message),
+            path=path, line=line, column=column, severity=severity, message=message,
+            stage="cython", excerpt=excerpt(path, line, column), hint=_hint(message, path),
         )  # fmt: skip
 
     def _place(self, descriptor: Any) -> str:
@@ -335,8 +342,13 @@ class _Run:
 _MESSAGE = re.compile(r"(warning|performance hint|note): (.*?):(\d+):(\d+): (.*)", re.DOTALL)
 
 
-def _hint(message: str) -> str:
+def _hint(message: str, path: str) -> str:
     if found := re.match(r"'([\w./]+)\.pxd' not found", message):
+        if f"{os.sep}{found[1]}{os.sep}" in path:
+            return (
+                "Cython sees no package in a folder with only an __init__.pyx: "
+                "put an __init__.pxd (it may be empty) beside it"
+            )
         return (
             f"is the package that has {found[1]}.pxd installed? "
             "Folders of your own go into the setting include_path."
@@ -493,12 +505,13 @@ def _force_transform(context: Any, directives: dict[str, object]) -> Any:
     from Cython.Compiler.Visitor import CythonTransform
 
     class ForceDirectives(CythonTransform):  # type: ignore[misc]
-        def visit_ModuleNode(self, node: Any) -> Any:
-            node.directives = {**node.directives, **directives}
-            return super().visit_ModuleNode(node)
+        """Sees the tree when headers, decorators and ``with`` blocks have become nodes."""
 
-        def visit_CompilerDirectivesNode(self, node: Any) -> Any:
+        def _force(self, node: Any) -> Any:
             node.directives = {**node.directives, **directives}
-            return super().visit_CompilerDirectivesNode(node)
+            self.visitchildren(node)
+            return node
+
+        visit_ModuleNode = visit_CompilerDirectivesNode = _force
 
     return ForceDirectives(context)

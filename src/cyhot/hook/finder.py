@@ -18,7 +18,7 @@ from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder, Sour
 from ..building.observe import dir_sig, file_sig
 from ..building.request import Source
 from ..settings import Settings, matches
-from .loader import FallbackLoader, Loader, Reloader
+from .loader import FallbackLoader, Loader, Reloader, WrappingLoader
 from .session import Session
 
 TYPE_CHECKING = False
@@ -153,11 +153,15 @@ class Finder:
         return make_spec(self.session, source, target, fallback=self.settings.flag("py_fallback"))
 
     def _warn_once(self, source: Source, passed_over: list[str]) -> None:
-        if passed_over and source.path not in self._warned:
-            self._warned.add(source.path)
+        if not passed_over or source.path in self._warned:
+            return
+        self._warned.add(source.path)
+        store = self.session.request(source).store
+        foreign = [path for path in passed_over if store.placed(path) is None]
+        if foreign:
             from .warn import passed_over as warn
 
-            warn(self.session.request(source), passed_over)
+            warn(source, foreign)
 
 
 def make_spec(
@@ -174,6 +178,8 @@ def make_spec(
     kind: type[Loader] = Loader
     if target is not None:
         kind = Reloader
+    elif getattr(sys.modules["cyhot"], "DEBUG_IMPORT", False):
+        kind = WrappingLoader
     elif fallback and source.is_pure_python:
         kind = FallbackLoader
     loader = kind(session, source)

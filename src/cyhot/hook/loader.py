@@ -39,7 +39,7 @@ class Loader(ExtensionFileLoader):
         """
         request = self.session.request(self.source)
         hit = request.find()
-        if hit.image and not request.settings["inplace"] and not request.settings["keep_c"]:
+        if request.is_served(hit):
             return hit.image
         from ..building.run import ensure
 
@@ -113,6 +113,25 @@ class Reloader(Loader):
         module.__dict__["__cached__"] = image
         if module.__spec__ is not None:
             module.__spec__.cached = image
+
+
+class WrappingLoader(Loader):
+    """Raises what a module's body raises as an ImportError from it, as pyximport does."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the body.
+
+        Raises:
+            ImportError: For any exception of the body's, which is its cause.
+        """
+        try:
+            super().exec_module(module)
+        except Exception as error:
+            raise ImportError(
+                f"Executing module {self.source.name} failed: {type(error).__name__}: {error}",
+                name=self.source.name,
+                path=self.source.path,
+            ) from error
 
 
 class FallbackLoader(Loader):

@@ -1,11 +1,10 @@
-"""pyximport's ``install`` keywords, as settings. Off the warm path."""
+"""pyximport's ``install`` keywords, as settings. On the warm path of who uses them."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from ..building.setup_args import to_settings
-from .warn import no_meaning
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def translate(keywords: dict[str, Any]) -> dict[str, object]:
@@ -18,10 +17,7 @@ def translate(keywords: dict[str, Any]) -> dict[str, object]:
         Settings of cyhot's. ``reload_support`` needs none: reloading works.
     """
     values = dict(keywords)
-    setup_args = values.pop("setup_args", None) or {}
-    settings, unknown = to_settings(setup_args)
-    if unknown:
-        no_meaning(unknown)
+    settings = _of_setup_args(values.pop("setup_args", None) or {})
     values.pop("reload_support", None)
     if "pyximport" in values:
         settings["pyx"] = bool(values.pop("pyximport"))
@@ -35,3 +31,16 @@ def translate(keywords: dict[str, Any]) -> dict[str, object]:
     if isinstance(level, str) and level.isdecimal():
         values["language_level"] = int(level)
     return {**settings, **{name: value for name, value in values.items() if value is not None}}
+
+
+def _of_setup_args(setup_args: dict[str, Any]) -> dict[str, object]:
+    if not setup_args:
+        return {}
+    from ..building.setup_args import to_settings
+
+    settings, unknown = to_settings(setup_args)
+    if unknown:
+        from .warn import no_meaning
+
+        no_meaning(unknown)
+    return settings

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 
-from ..building.deliver import placed_by_us
-from ..building.request import Request, Source
+from ..building.request import Source
 from ..errors import CyhotWarning
 
 
-def passed_over(request: Request, others: list[str]) -> None:
+def passed_over(source: Source, others: list[str]) -> None:
     """Say what a plain import would have taken instead of the source."""
-    foreign = [path for path in others if placed_by_us(request.store, path) is None]
-    if foreign:
-        _warn(
-            f"{request.source.path} is imported; passed over: {', '.join(foreign)} "
-            "(a .pyx comes first; remove or rename what is not meant, or name the module in "
-            "exclude=)"
-        )
+    _warn(
+        f"{source.path} is imported; passed over: {', '.join(others)} "
+        "(a .pyx comes first; remove or rename what is not meant, or name the module in exclude=)"
+    )
 
 
 def falls_back(source: Source, error: Exception) -> None:
@@ -41,4 +38,20 @@ def no_meaning(names: list[str]) -> None:
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, CyhotWarning, stacklevel=4)
+    warnings.warn(text, CyhotWarning, stacklevel=_level_of_user())
+
+
+def _level_of_user() -> int:
+    """The stack level of the import statement or call that is warned about.
+
+    Frames of the import system itself are not counted, as `warnings` does not count them.
+    """
+    level, frame = 0, sys._getframe(1)
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.startswith("cyhot."):
+            level += 1
+        elif not module.startswith("importlib."):
+            break
+        frame = frame.f_back  # type: ignore[assignment]
+    return level
