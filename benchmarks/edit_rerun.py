@@ -34,7 +34,6 @@ from pathlib import Path
 from harness import (
     BenchmarkError,
     Sample,
-    bare,
     cells,
     child_environment,
     machine,
@@ -42,6 +41,7 @@ from harness import (
     paired_ratio,
     progress,
     run,
+    run_less_bare,
     show_ratio,
     show_seconds,
     wait_for_next_second,
@@ -212,15 +212,14 @@ class Project:
 
     def _measure(self, name: str, commands: list[list[str]], flow: str, number: int) -> Sample:
         environ = child_environment(self.home)
-        idle = bare(self.folder, environ)
-        done = run(commands, self.folder, environ)
+        done, idle = run_less_bare(commands, self.folder, environ)
         answer = done.output.rstrip().rpartition("\n")[2]
         if answer != self.module.expected(self.edit):
             raise BenchmarkError(
                 f"{name} gave a wrong answer: {self.module.name}, {flow}, round {number}: "
                 f"{answer!r}, not {self.module.expected(self.edit)!r}"
             )
-        return Sample(name, self.module.name, flow, number, done.seconds - idle, idle)
+        return Sample(name, self.module.name, flow, number, done.seconds, done.cpu, idle)
 
 
 def _setup_text(module: Module) -> str:
@@ -296,9 +295,8 @@ def _measure_installs(tools: Iterable[Tool], root: Path, number: int) -> Iterato
     for _ in range(REPEATS["install"]):
         for tool in tools:
             if tool.install:
-                idle = bare(root, environ)
-                done = run([[PYTHON, "-c", tool.install]], root, environ)
-                yield Sample(tool.name, "-", "install", number, done.seconds - idle, idle)
+                done, idle = run_less_bare([[PYTHON, "-c", tool.install]], root, environ)
+                yield Sample(tool.name, "-", "install", number, done.seconds, done.cpu, idle)
 
 
 def table(samples: Sequence[Sample], tools: Sequence[Tool]) -> str:

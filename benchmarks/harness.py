@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import resource
 import shlex
 import statistics
 import subprocess
@@ -31,21 +32,26 @@ class BenchmarkError(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """One process, or several that a user starts one after another."""
+    """One process, or several that a user starts one after another.
+
+    `cpu` is what they and the compilers that they ran used: on a busy machine it varies less.
+    """
 
     seconds: float
+    cpu: float
     output: str
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One measurement; `seconds` is less the bare interpreter's time, which is `bare`."""
+    """One measurement, less what the bare interpreter before it took, which is `bare`."""
 
     tool: str
     module: str
     flow: str
     round: int
     seconds: float
+    cpu: float
     bare: float
 
 
@@ -56,6 +62,7 @@ class Cell:
     median: float
     low: float
     high: float
+    cpu: float
     count: int
 
 
@@ -76,6 +83,7 @@ def run(commands: Sequence[Sequence[str]], folder: Path, environ: Mapping[str, s
         BenchmarkError: one of them failed; the message holds what it printed.
     """
     output = ""
+    used = _children_cpu()
     start = time.perf_counter()
     for command in commands:
         done = subprocess.run(
@@ -87,12 +95,21 @@ def run(commands: Sequence[Sequence[str]], folder: Path, environ: Mapping[str, s
                 f"{done.stdout}{done.stderr}"
             )
         output = done.stdout
-    return Run(time.perf_counter() - start, output)
+    return Run(time.perf_counter() - start, _children_cpu() - used, output)
 
 
-def bare(folder: Path, environ: Mapping[str, str]) -> float:
-    """Returns what an interpreter costs that does nothing."""
-    return run([[sys.executable, "-c", "pass"]], folder, environ).seconds
+def _children_cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def run_less_bare(
+    commands: Sequence[Sequence[str]], folder: Path, environ: Mapping[str, str]
+) -> tuple[Run, float]:
+    """Runs commands; returns them less what a bare interpreter takes just before, and that."""
+    idle = run([[sys.executable, "-c", "pass"]], folder, environ)
+    done = run(commands, folder, environ)
+    return Run(done.seconds - idle.seconds, done.cpu - idle.cpu, done.output), idle.seconds
 
 
 def wait_for_next_second() -> None:
@@ -107,13 +124,16 @@ def wait_for_next_second() -> None:
 
 def cells(samples: Iterable[Sample]) -> dict[tuple[str, str, str], Cell]:
     """Returns a Cell for each (module, flow, tool), in the order of first appearance."""
-    values: dict[tuple[str, str, str], list[float]] = {}
+    groups: dict[tuple[str, str, str], list[Sample]] = {}
     for sample in samples:
-        values.setdefault((sample.module, sample.flow, sample.tool), []).append(sample.seconds)
-    return {
-        key: Cell(statistics.median(seconds), min(seconds), max(seconds), len(seconds))
-        for key, seconds in values.items()
-    }
+        groups.setdefault((sample.module, sample.flow, sample.tool), []).append(sample)
+    return {key: _cell(group) for key, group in groups.items()}
+
+
+def _cell(samples: Sequence[Sample]) -> Cell:
+    seconds = [sample.seconds for sample in samples]
+    cpu = statistics.median(sample.cpu for sample in samples)
+    return Cell(statistics.median(seconds), min(seconds), max(seconds), cpu, len(seconds))
 
 
 def paired_ratio(

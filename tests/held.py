@@ -6,9 +6,12 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 PATIENCE = 60.0
 """Seconds after which a test that waits for something gives up."""
@@ -105,6 +108,28 @@ def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
                 raise
     finally:
         process.kill()
+
+
+def python_with_mounts(folder: Path, mount: str) -> str:
+    """An interpreter that runs in a mount namespace of its own, after a shell command.
+
+    Full and read-only disks are had that way without a trace on the machine, and for root, too,
+    whom no file mode stops.
+    """
+    words = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+    probe = [*words, "mount", "-t", "tmpfs", "none", str(folder)]
+    try:
+        done = subprocess.run(probe, capture_output=True, text=True)
+        problem = done.stderr if done.returncode else ""
+    except FileNotFoundError as error:
+        problem = str(error)
+    if problem:
+        (pytest.fail if "CI" in os.environ else pytest.skip)(f"{' '.join(probe)}: {problem}")
+    path = folder / "python-with-mounts"
+    command = f'{mount} && exec {sys.executable} "$@"'
+    path.write_text(f"#!/bin/sh\nexec {' '.join(words)} /bin/sh -c '{command}' sh \"$@\"\n")
+    path.chmod(0o755)
+    return str(path)
 
 
 # Counts audit events (files opened, renamed and removed, imports, processes started ...) from

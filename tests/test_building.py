@@ -578,3 +578,31 @@ def test_the_image_is_named_as_python_names_it(project: Project) -> None:
     done = run(project, "import foo; print(foo.__cached__)")
     assert done.stdout.strip().endswith(f"foo{EXT_SUFFIX}"), done
     assert sys.version_info[:2] >= (3, 11)
+
+
+# --- an image that cannot be loaded -------------------------------------------------------------
+
+
+def test_a_symbol_that_is_nowhere_leads_to_its_first_use(project: Project) -> None:
+    """Linkers leave symbols open; the system finds out when the module is loaded."""
+    project.write(
+        "foo.pyx",
+        "cdef extern int no_such_function(int)\n\ndef f():\n    return no_such_function(1)\n",
+    )
+    (told,) = fails(project, "foo")
+    assert told.startswith(f"linker {project / 'foo.pyx'}:4:12: error: undefined reference"), told
+    assert "no_such_function" in told and "setting libraries" in told
+
+
+@pytest.mark.xfail(strict=True, reason="hook/execute.py explains missing symbols only")
+def test_a_shared_library_that_is_not_found_is_named(project: Project) -> None:
+    project.write("lib/mine.c", "int mine(void) { return 1; }\n")
+    make(project / "lib", "gcc -shared -fPIC mine.c -o libmine.so")
+    project.write(
+        "foo.pyx",
+        "# distutils: libraries = mine\n# distutils: library_dirs = lib\n"
+        "cdef extern int mine()\nx = mine()\n",
+    )
+    (told,) = fails(project, "foo")
+    assert "foo.pyx: error: the library libmine.so was not found" in told
+    assert "runtime_library_dirs" in told

@@ -323,3 +323,58 @@ def test_the_ziglang_wheel_is_used_where_there_is_no_compiler(
         timeout=800,
     )
     assert debug.stdout == "9\n", debug
+
+
+# --- compilers that only setuptools can call ----------------------------------------------------
+
+
+def test_setuptools_compiler_objects_compile_and_link_as_well(project: Project) -> None:
+    """How MSVC is driven, here with setuptools' Unix compiler."""
+    project.write(
+        "foo.pyx",
+        """\
+        # distutils: sources = plus.cpp
+        # distutils: define_macros = SIZE=4
+        # distutils: include_dirs = inc
+        # distutils: libraries = m
+        cdef extern from "foo.h":
+            enum: SIZE, HEADER, DEEP
+        cdef extern int plus()
+        answer = (SIZE, HEADER, DEEP, plus())
+        """,
+    )
+    project.write("inc/foo.h", '#include "deep/er.h"\n#include <math.h>\nenum {HEADER = 5};\n')
+    project.write("inc/deep/er.h", "enum {DEEP = 6};\n")
+    project.write(
+        "plus.cpp",
+        '#include <vector>\nextern "C" int plus() { return std::vector<int>(7).size(); }\n',
+    )
+    project.write("bad.pyx", 'cdef extern from "no_such.h":\n    int x\n')
+    project.write(
+        "link.pyx",
+        "cdef extern int no_such_library_function()\n"
+        "# distutils is not asked: it comes from extra_link_args\n"
+        "x = no_such_library_function\n",
+    )
+    driven = """
+        import cyhot; cyhot.install(**{})
+        from cyhot.building import steps
+        from cyhot.building.msvc import setuptools_compiler
+        steps.find_compiler = lambda cplus, environ: setuptools_compiler("unix")
+        """
+    program = driven.format({}) + "import foo; print(*foo.answer)"
+    env = {"CFLAGS": "-O0"}
+    done = project.run(program, env=env)
+    assert done.stdout == "4 5 6 7\n", done
+    assert project.run(program, env=env).compiles == []
+
+    project.write("inc/deep/er.h", "enum {DEEP = 60};\n")
+    done = project.run(program, env=env)
+    assert (done.stdout, done.compiles) == ("4 5 60 7\n", ["foo"]), done
+    done = project.run(driven.format({}) + "import bad", env=env, check=False)
+    assert f"{project / 'bad.pyx'}:1:19: error: no_such.h" in done.stderr, done
+    settings = {"extra_link_args": ["-Wl,--no-undefined", "-Wl,--unresolved-symbols=report-all"]}
+    done = project.run(driven.format(settings) + "import link", env=env, check=False)
+    assert "no_such_library_function" in done.stderr, done
+    debug = driven.format({"profile": "debug"}) + "import foo; print(*foo.answer)"
+    assert project.run(debug, env=env).stdout == "4 5 60 7\n"

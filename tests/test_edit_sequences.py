@@ -338,6 +338,6 @@ def test_after_each_edit_the_answer_is_that_of_a_build_from_scratch(edits: type[
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_after_hundreds_of_edits_too(edits: type[Edits]) -> None:
-    run_edits(edits, examples=20, steps=30)
+    run_edits(edits, examples=12, steps=30)
 
     assert edits.steps >= 300

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from held import CHEAP
+from held import CHEAP, python_with_mounts
 from support import EXT_SUFFIX, FOO, Project
 
 USES = "import cyhot; cyhot.install(inplace=True); import foo; print(foo.sqr(3), foo.__cached__)"
@@ -130,19 +128,11 @@ def test_where_the_source_folder_is_read_only_the_import_works_with_a_word(
     project: Project, tmp_path: Path
 ) -> None:
     project.write("foo.pyx", FOO)
-    words = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
-    mount = f'mount --bind "{project.root}" "{project.root}"'
-    mount += f' && mount -o remount,bind,ro "{project.root}" && cd "{project.root}"'
-    probe = subprocess.run([*words, "sh", "-c", mount], capture_output=True, text=True)
-    if probe.returncode:
-        (pytest.fail if "CI" in os.environ else pytest.skip)(probe.stderr)
-    python = tmp_path / "python-read-only"
-    python.write_text(
-        f'#!/bin/sh\nexec {" ".join(words)} sh -c \'{mount} && exec {sys.executable} "$@"\' sh "$@"\n'
-    )
-    python.chmod(0o755)
+    root = project.root
+    mount = f'mount --bind "{root}" "{root}" && mount -o remount,bind,ro "{root}" && cd "{root}"'
+    python = python_with_mounts(tmp_path, mount)
     run = project.run(
-        USES.replace("inplace=True", "inplace=True, keep_c=True"), env=CHEAP, python=str(python)
+        USES.replace("inplace=True", "inplace=True, keep_c=True"), env=CHEAP, python=python
     )
     assert run.stdout.startswith("9 ")
     assert said(run.stderr) == [

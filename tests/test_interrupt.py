@@ -159,6 +159,36 @@ def test_a_program_that_handles_sigterm_itself_goes_on_doing_so(
     assert left_over(project) == []
 
 
+def test_a_child_of_another_thread_that_is_terminated_does_not_end_the_compiler(
+    project: Project, held: HeldCompiler
+) -> None:
+    project.write("held.pyx", FOO)
+    program = """
+        import os, signal, sys, threading, warnings
+        warnings.simplefilter("ignore")
+        import cyhot
+        cyhot.install()
+        def fork():
+            sys.stdin.readline()
+            pid = os.fork()
+            if not pid:
+                signal.pause()
+            os.kill(pid, signal.SIGTERM)
+            print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+        threading.Thread(target=fork, daemon=True).start()
+        import held
+        print(held.sqr(9))
+    """
+    with ended(project.start(program, env=held.env)) as process:
+        compiler = held.wait_until_it_runs()
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "-15\n"
+        held.release()
+        assert process.communicate(timeout=PATIENCE)[0] == "81\n"
+    compiler.close()
+
+
 # Fork ----------------------------------------------------------------------------------------
 
 # Every warning is an error in these programs, that of forking with threads among them.

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from support import Project, Run
 
-PRINT_FLAGS = """\
+PROFILES = ("dev", "release", "debug", "trace")
+BUILD_EXT = """\
 import sys
 from setuptools import Distribution, Extension
 Distribution({"ext_modules": [Extension("foo", ["foo.c"])], "script_name": "setup.py",
@@ -64,7 +65,7 @@ def test_release_is_what_setuptools_would_build(project: Project, logging_cc) ->
 
     (project / "foo.pyx").unlink()
     project.write("foo.c", "int x;\n")
-    project.run(PRINT_FLAGS, env={**logging_cc, "CPPFLAGS": "-DONE"})
+    project.run(BUILD_EXT, env={**logging_cc, "CPPFLAGS": "-DONE"})
     assert sorted(ours) == sorted(compiled_with(project))
 
 
@@ -82,23 +83,31 @@ def test_dev_leaves_out_what_only_costs_time(project: Project, logging_cc) -> No
 
 
 def test_every_profile_gives_the_same_results(project: Project) -> None:
-    project.write(
-        "foo.pyx",
-        """\
-        def values(double x, int n):
-            cdef double s = 0
-            cdef int i
-            for i in range(1, n):
-                s += x / i
-            return s, x * 1e308, -x / 0.3, n // 2, (-n) // 2, (-n) % 3, [i * s for i in range(3)]
+    for profile in PROFILES:
+        project.write(
+            f"{profile}.pyx",
+            """\
+            def values(double x, int n):
+                cdef double s = 0
+                cdef int i
+                for i in range(1, n):
+                    s += x / i
+                return s, x * 1e308, -x / 0.3, n // 2, (-n) // 2, (-n) % 3, [i * s for i in (1, 2)]
+            """,
+        )
+    tables = (f"[[tool.cyhot.module]]\nmatch = '{p}'\nprofile = '{p}'\n" for p in PROFILES)
+    project.write("pyproject.toml", "".join(tables))
+
+    done = run(
+        project,
+        """
+        import dev, release, debug, trace
+        answers = [module.values(0.1, 7) for module in (dev, release, debug, trace)]
+        assert answers == answers[:1] * 4, answers
         """,
     )
-    answers = {
-        run(project, "import foo; print(foo.values(0.1, 7))", profile=profile).stdout
-        for profile in ("dev", "release", "debug", "trace")
-    }
-    assert len(answers) == 1, answers
-    assert len(project.compiles()) == 4
+
+    assert len(done.compiles) == 4
 
 
 # --- debug ---------------------------------------------------------------------------------------

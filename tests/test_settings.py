@@ -86,7 +86,7 @@ def test_install_tells_wrong_keywords_like_wrong_settings(project: Project) -> N
 
 def test_a_wrong_variable_is_told() -> None:
     with pytest.raises(SettingsError) as caught:
-        from_environment({"CYHOT_PROFLE": "dev", "CYHOT_INPLACE": "perhaps", "PATH": "x"})
+        from_environment({"CYHOT_PROFLE": "dev", "CYHOT_INPLACE": "perhaps", "PATH": "x"}, "/")
     first, second = caught.value.problems
     assert "did you mean 'profile'?" in str(first) and "CYHOT_" in str(first)
     assert "inplace takes true or false" in str(second)
@@ -114,7 +114,7 @@ def test_a_wrong_variable_is_told() -> None:
     ],
 )  # fmt: skip
 def test_variables_are_text_for_values(name: str, text: str, value: object) -> None:
-    assert from_environment({f"CYHOT_{name}": text}) == {name.lower(): value}
+    assert from_environment({f"CYHOT_{name}": text}, "/") == {name.lower(): value}
 
 
 def test_macros_may_be_written_in_three_ways() -> None:

@@ -1,4 +1,4 @@
-"""Where images are kept: whose it is, what happens where it cannot be written, and when it is full."""
+"""Where images are kept: whose it is, and what happens where it is full or cannot be written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import platformdirs
 import pytest
-from held import CHEAP
+from held import CHEAP, python_with_mounts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import FOO, Project
@@ -22,36 +22,11 @@ from cyhot.building.store import default_root
 USES = "import cyhot; cyhot.install(); import foo; print(foo.sqr(3))"
 
 
-@pytest.fixture
-def with_mounts(tmp_path: Path) -> Callable[[str], str]:
-    """Make an interpreter that runs in a mount namespace of its own, after a mount command."""
-    words = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
-    probe = [*words, "mount", "-t", "tmpfs", "none", str(tmp_path)]
-    try:
-        done = subprocess.run(probe, capture_output=True, text=True)
-        problem = done.stderr if done.returncode else ""
-    except FileNotFoundError as error:
-        problem = str(error)
-    if problem:
-        (pytest.fail if "CI" in os.environ else pytest.skip)(f"{' '.join(probe)}: {problem}")
-
-    def interpreter(mount: str) -> str:
-        path = tmp_path / "python-with-mounts"
-        path.write_text(
-            f"#!/bin/sh\nexec {' '.join(words)} /bin/sh -c '{mount} && exec {sys.executable} "
-            '"$@"\' sh "$@"\n'
-        )
-        path.chmod(0o755)
-        return str(path)
-
-    return interpreter
-
-
 # A full disk ---------------------------------------------------------------------------------
 
 
 def test_a_full_disk_is_a_clear_error_at_every_stage_and_nothing_is_corrupt(
-    project: Project, with_mounts: Callable[[str], str]
+    project: Project, tmp_path: Path
 ) -> None:
     project.write("foo.pyx", FOO)
     project.write("bar.pyx", FOO)
@@ -87,7 +62,9 @@ def test_a_full_disk_is_a_clear_error_at_every_stage_and_nothing_is_corrupt(
         check = "import cyhot; cyhot.install(); import foo, bar; print(foo.sqr(4), bar.sqr(5))"
         print(subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout)
     """
-    python = with_mounts('mount -t tmpfs -o size=4m,mode=700 none "$CYHOT_BUILD_DIR"')
+    python = python_with_mounts(
+        tmp_path, 'mount -t tmpfs -o size=4m,mode=700 none "$CYHOT_BUILD_DIR"'
+    )
     run = project.run(program, env=CHEAP, python=python)
     result, *told = run.stdout.split("\n", 1)[0], *run.stdout.splitlines()[1:]
     assert result.startswith("9 ")
@@ -110,16 +87,16 @@ READ_ONLY = (
 
 
 def test_a_read_only_store_loads_what_matches_without_a_word(
-    project: Project, with_mounts: Callable[[str], str]
+    project: Project, tmp_path: Path
 ) -> None:
     project.write("foo.pyx", FOO)
     project.run(USES, env=CHEAP)
-    run = project.run(USES, env=CHEAP, python=with_mounts(READ_ONLY))
+    run = project.run(USES, env=CHEAP, python=python_with_mounts(tmp_path, READ_ONLY))
     assert (run.stdout, run.stderr, run.compiles) == ("9\n", "", [])
 
 
 def test_with_a_read_only_store_a_stale_module_is_built_for_this_process(
-    project: Project, with_mounts: Callable[[str], str], tmp_path: Path
+    project: Project, tmp_path: Path
 ) -> None:
     for name in ("foo", "bar", "same"):
         project.write(f"{name}.pyx", FOO)
@@ -138,7 +115,7 @@ def test_with_a_read_only_store_a_stale_module_is_built_for_this_process(
         print(stat := oct(os.stat(os.path.dirname(foo.__cached__)).st_mode & 0o777))
         """,
         env={**CHEAP, "TMPDIR": str(tmp_path / "tmp")},
-        python=with_mounts(READ_ONLY),
+        python=python_with_mounts(tmp_path, READ_ONLY),
     )
     results, image, mode = run.stdout.splitlines()
     assert results == "27 27 9"

@@ -250,8 +250,12 @@ _COERCE: dict[str, Callable[[object, str], object]] = {
 }
 
 
-def from_environment(environ: Mapping[str, str]) -> dict[str, object]:
+def from_environment(environ: Mapping[str, str], base: str) -> dict[str, object]:
     """The layer of ``CYHOT_*`` variables, in which a value is text.
+
+    Args:
+        environ: The environment.
+        base: The folder that relative paths are relative to.
 
     Raises:
         SettingsError: As `check` does.
@@ -261,7 +265,7 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, object]:
         if variable.startswith("CYHOT_") and variable not in OTHER_VARIABLES and text:
             name = variable[len("CYHOT_") :].lower()
             raw[name] = _parse(FIELDS[name][0], text) if name in FIELDS else text
-    return check("the environment (CYHOT_*)", raw, os.getcwd()) if raw else {}
+    return check("the environment (CYHOT_*)", raw, base) if raw else {}
 
 
 _WORDS = {"1": True, "true": True, "yes": True, "on": True}

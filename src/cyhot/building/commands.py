@@ -22,6 +22,12 @@ from typing import BinaryIO, TypeVar, cast
 
 T = TypeVar("T")
 R = TypeVar("R")
+_Handler = Callable[[int, FrameType | None], object]
+
+# Ctrl-C last: its handler raises, and must not do so while another one's is being put back.
+_ENDING = tuple(
+    int(getattr(signal, name)) for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name)
+)
 
 
 @dataclass(frozen=True)
@@ -154,7 +160,7 @@ def _ended_with_us(crew: _Crew) -> Iterator[None]:
 
     They are in process groups of their own, so no signal reaches them by itself.
     """
-    taken: list[signal.Signals] = []
+    taken: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
         crew.stop()
@@ -163,7 +169,7 @@ def _ended_with_us(crew: _Crew) -> Iterator[None]:
 
     if sys.platform != "win32" and threading.current_thread() is threading.main_thread():
         try:
-            for number in (signal.SIGTERM, signal.SIGHUP):
+            for number in _ENDING:
                 if signal.getsignal(number) is signal.SIG_DFL:
                     signal.signal(number, end)
                     taken.append(number)
@@ -177,23 +183,30 @@ def _ended_with_us(crew: _Crew) -> Iterator[None]:
 
 
 @contextmanager
-def _no_interrupt() -> Iterator[None]:
-    """Put Ctrl-C off: between its start and our knowing of it, nobody would end a process."""
-    handler = signal.getsignal(signal.SIGINT)
+def _put_off() -> Iterator[None]:
+    """Put signals off: between its start and our knowing of it, nobody would end a process."""
     seen: list[tuple[int, FrameType | None]] = []
-    put_off = callable(handler) and threading.current_thread() is threading.main_thread()
-    if put_off:
+    handlers: dict[int, _Handler] = {}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        seen.append((number, frame))
+
+    if threading.current_thread() is threading.main_thread():
         try:
-            signal.signal(signal.SIGINT, lambda number, frame: seen.append((number, frame)))
+            for number in _ENDING:
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    signal.signal(number, note)
+                    handlers[number] = handler
         except ValueError:
-            put_off = False
+            pass  # a subinterpreter, as above
     try:
         yield
     finally:
-        if put_off:
-            signal.signal(signal.SIGINT, handler)
-    if seen and callable(handler):
-        handler(*seen[0])
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number, frame in seen:
+            handlers[number](number, frame)
 
 
 def _nameless_file() -> BinaryIO:
@@ -213,11 +226,12 @@ class _Running:
 
     def __init__(self, command: Command) -> None:
         self.command = command
+        self.owner = os.getpid()
         self.output = _nameless_file()
         self.began = time.perf_counter()
 
     def start(self, crew: _Crew) -> None:
-        with _no_interrupt():
+        with _put_off():
             crew.check()
             self.process = subprocess.Popen(
                 self.command.args,
@@ -243,9 +257,12 @@ class _Running:
         return Finished(self.command, status, output, time.perf_counter() - self.began)
 
     def kill(self) -> None:
-        """Have it end, with all that it started. Signal handlers may call this: it waits for
-        nothing, and so for no lock that the interrupted code holds."""
-        if self.process.returncode is None:
+        """Have it end, with all that it started.
+
+        Signal handlers may call this: it waits for nothing, and so for no lock that the
+        interrupted code holds. A forked child inherits them: the command is its parent's.
+        """
+        if self.process.returncode is None and os.getpid() == self.owner:
             try:
                 if sys.platform == "win32":
                     self.process.kill()

@@ -16,15 +16,21 @@ def parse(text: str, folder: str) -> list[str]:
         folder: What relative paths are relative to: where the compiler ran.
 
     Returns:
-        Absolute, normalised paths in order, each once.
+        Absolute paths in order, each once. ``..`` stays: after a link it leads elsewhere than the
+        text says.
     """
     paths: dict[str, None] = {}
     for rule in text.replace("\\\r\n", " ").replace("\\\n", " ").splitlines():
         _target, colon, prerequisites = _split_rule(rule)
         if colon:
             for word in _words(prerequisites):
-                paths[os.path.normpath(os.path.join(folder, word))] = None
+                paths[_absolute(word, folder)] = None
     return list(paths)
+
+
+def _absolute(word: str, folder: str) -> str:
+    path = os.path.join(folder, word)
+    return path if ".." in path.split(os.sep) else os.path.normpath(path)
 
 
 def _split_rule(rule: str) -> tuple[str, str, str]:

@@ -105,7 +105,7 @@ class _Runner:
     def run(self) -> Special:
         text = read_source(self.path) or ""
         before = set(sys.modules)
-        _make_distutils_importable()
+        make_distutils_importable()
         namespace: dict[str, Any] = {"__file__": self.path, "__name__": "_cyhot_pyxbld"}
         try:
             with _intercepted_cythonize(self.name):
@@ -215,12 +215,12 @@ def _is_users(path: str) -> bool:
     return "site-packages" not in parts and not os.path.abspath(path).startswith(library)
 
 
-def _make_distutils_importable() -> None:
-    """``from distutils.extension import Extension`` is how a .pyxbld begins; setuptools has it."""
+def make_distutils_importable() -> None:
+    """Python has no distutils since 3.12, and a .pyxbld begins with it; setuptools brings one."""
     try:
         import setuptools  # noqa: F401
     except ImportError:
-        pass  # before Python 3.12 distutils is there without it; else the .pyxbld's import says so
+        pass  # before Python 3.12 it is there without it; else the import of it says so
 
 
 @contextmanager

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from importlib.machinery import EXTENSION_SUFFIXES
+from typing import TYPE_CHECKING
 
 from ..errors import CompileError, Diagnostic, read_source
 from . import publish
@@ -39,6 +41,9 @@ from .toolchain import (
     python_include_dirs,
 )
 from .transpile import NeedsCPlusPlus, TranspileRequest, TranspileResult, transpile
+
+if TYPE_CHECKING:
+    from .msvc import SetuptoolsDriver
 
 _CPLUS = (".cpp", ".cc", ".cxx", ".c++", ".C")
 
@@ -183,7 +188,12 @@ class Attempt:
             return spec
         if any("openmp" in word for word in spec.extra_compile_args):
             return spec
-        flags = openmp_flags(self._compiler(spec.language == "c++"), self.store)
+        driver = self._driver
+        flags = (
+            driver.openmp
+            if driver
+            else openmp_flags(self._compiler(spec.language == "c++"), self.store)
+        )
         if flags is None:
             self.warnings.append(_no_openmp(spec.path))
             return spec
@@ -215,6 +225,9 @@ class Attempt:
         spec = self.spec
         sources = [self.result.c_path, *spec.sources]
         objects = [self._in_folder(f"{index}.o") for index in range(len(sources))]
+        if driver := self._driver:
+            self._compile_by(driver, sources, objects)
+            return objects
         commands = [self._compile_command(s, o) for s, o in zip(sources, objects, strict=True)]
         self.can = abilities(self._compiler(spec.language == "c++"), self.store)
         with self._phase("compile"):
@@ -224,6 +237,29 @@ class Attempt:
         chain = [*dict.fromkeys((*chain, *spec.include_dirs, *python_include_dirs()))]
         probe_headers(self.prober, self.read, chain, self.can.system_dirs)
         return objects
+
+    @cached_property
+    def _driver(self) -> SetuptoolsDriver | None:
+        """What compiles and links where the compiler is one that only setuptools can call."""
+        compiler = self._compiler(self.spec.language == "c++")
+        if compiler.family != "setuptools":
+            return None
+        from .msvc import SetuptoolsDriver
+
+        return SetuptoolsDriver(compiler.command[1], self.folder)
+
+    def _compile_by(self, driver: SetuptoolsDriver, sources: list[str], objects: list[str]) -> None:
+        from .msvc import scan_includes
+
+        spec = self.spec
+        self.can = Abilities(driver.system_dirs, link_depfile=False)
+        pairs = zip(sources, objects, strict=True)
+        with self._phase("compile"):
+            self._check([driver.compile(spec, source, target) for source, target in pairs])
+        self.steps += [self._identity(one.command.args) for one in driver.finished]
+        folders = [*driver.quoted(spec), *spec.include_dirs, *python_include_dirs()]
+        self.read = self._without_own(scan_includes(sources, [*folders, *self.can.system_dirs]))
+        probe_headers(self.prober, self.read, folders, self.can.system_dirs)
 
     def _compile_command(self, source: str, target: str) -> Command:
         cplus = source.endswith(_CPLUS)
@@ -265,6 +301,14 @@ class Attempt:
         spec = self.spec
         cplus = spec.language == "c++" or any(s.endswith(_CPLUS) for s in spec.sources)
         self.image = self._in_folder(image_name(spec.name))
+        if driver := self._driver:
+            with self._phase("link"):
+                done = driver.link(spec, objects, self.image, cplus)
+                self._check([done])
+            self.steps.append(self._identity(done.command.args))
+            found = probe_libraries(self.prober, spec.library_dirs, spec.libraries)
+            self.linked = [*found, *spec.extra_objects]
+            return
         words = (
             *link_command(spec.profile, self._compiler(cplus), cplus, os.environ),
             *objects,
@@ -284,9 +328,11 @@ class Attempt:
 
     def _depfile(self, path: str) -> list[str]:
         """What a depfile lists, without our own files."""
-        found = parse_depfile(read_source(path) or "", self.folder)
+        return self._without_own(parse_depfile(read_source(path) or "", self.folder))
+
+    def _without_own(self, paths: Iterable[str]) -> list[str]:
         own = self.result.c_path
-        return [p for p in found if not p.startswith(self.folder) and p != own]
+        return [path for path in paths if not path.startswith(self.folder) and path != own]
 
     def _run(self, commands: list[Command]) -> None:
         try:
@@ -295,6 +341,14 @@ class Attempt:
             if error.errno in publish.FULL:
                 raise
             raise self._cannot_run(commands[0], error) from error
+        self._check(finished)
+
+    def _check(self, finished: list[Finished]) -> None:
+        """Take what compilers said.
+
+        Raises:
+            CompileError: If one of them failed.
+        """
         diagnostics: list[Diagnostic] = []
         for one in finished:
             if one.status and "No space left on device" in one.output:

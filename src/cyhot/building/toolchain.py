@@ -46,7 +46,9 @@ class Compiler:
 
     @property
     def family(self) -> str:
-        """``gcc``, ``clang`` or ``zig``."""
+        """``gcc``, ``clang``, ``zig``, or ``setuptools`` for what that knows to call."""
+        if self.command[0] == "setuptools":
+            return "setuptools"
         if "ziglang" in self.command:
             return "zig"
         return "clang" if "clang" in self.ident else "gcc"
@@ -104,6 +106,11 @@ def _program_ident(path: str, content: str) -> str:
 
 def find_compiler(cplus: bool, environ: Mapping[str, str]) -> Compiler | None:
     """The C or C++ compiler to use, None if there is none at all, or not the one that was named."""
+    if sys.platform == "win32" and not environ.get(_variable(cplus)):
+        from .msvc import setuptools_compiler
+
+        if found := setuptools_compiler():
+            return found
     missing: list[tuple[str, str]] = []
     for command in _candidates(cplus, environ):
         program = next((w for w in command if os.path.basename(w) not in _LAUNCHERS), command[0])

@@ -13,6 +13,7 @@ import ast
 import copy
 import os
 import re
+import sys
 import threading
 import traceback
 from collections.abc import Iterator
@@ -386,7 +387,7 @@ def cython_version_number() -> int:
 
 def _context_class() -> Any:
     """A Context that reports what it searches and parses to a `_Run`."""
-    from Cython.Compiler import Errors
+    from Cython.Compiler import Errors, Main
     from Cython.Compiler.Main import Context, FileSourceDescriptor
 
     class RecordingContext(Context):  # type: ignore[misc]
@@ -409,9 +410,12 @@ def _context_class() -> Any:
             sys_path: bool = False,
             source_file_path: Any = None,
         ) -> Any:
-            found = super().search_include_directories(
-                qualified_name, suffix, source_pos, include, sys_path, source_file_path
-            )
+            # Cython's own method, but for what on sys.path is no path: it would stumble over it.
+            entries = [e for e in sys.path if isinstance(e, (str, os.PathLike))] if sys_path else []
+            found = Main.search_include_directories(
+                (*self.include_directories, *entries, Main.standard_include_path),
+                qualified_name, suffix or "", source_pos, include, source_file_path,
+            )  # fmt: skip
             beside = source_file_path or (source_pos[0].filename if source_pos else "")
             folders = tuple(os.path.abspath(folder) for folder in self.include_directories)
             self.cyhot_run.searched(Lookup(

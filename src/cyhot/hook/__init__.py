@@ -7,7 +7,7 @@ import sys
 
 from ..settings import FIELDS, check
 from .finder import Finder
-from .session import Session
+from .session import Session, working_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def values_of(keywords: dict[str, object]) -> dict[str, object]:
 
         no_live_swapping(sorted(_LIVE & given.keys()) or ["watch"])
     meant = {n: v for n, v in given.items() if v is not None or n not in FIELDS}
-    return check("install()", meant, os.getcwd())
+    return check("install()", meant, working_folder())
 
 
 def _place() -> int:

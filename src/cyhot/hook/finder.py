@@ -84,7 +84,7 @@ class Finder:
         if self.settings["include"] and not anywhere:
             return None
         entries = list(sys.path if path is None else path)
-        allowed = [anywhere or self._may_hold(entry) for entry in entries]
+        allowed = [self._may_hold(entry, anywhere) for entry in entries]
         while allowed and not allowed[-1]:
             allowed.pop()  # from here on PathFinder knows as much
         for entry, may in zip(entries, allowed, strict=False):
@@ -93,7 +93,18 @@ class Finder:
                 return spec
         return None
 
-    def _may_hold(self, entry: str) -> bool:
+    def _may_hold(self, entry: str, anywhere: bool) -> bool:
+        """Whether to look into a path entry.
+
+        Args:
+            entry: The entry.
+            anywhere: Whether installed packages and the standard library count as well.
+        """
+        if anywhere:
+            return isinstance(entry, (str, os.PathLike))
+        return self._is_users(entry)
+
+    def _is_users(self, entry: str) -> bool:
         """Whether a path entry is the user's own: not site-packages, not the standard library."""
         known = self._eligible.get(entry)
         if known is None:
@@ -101,6 +112,8 @@ class Finder:
                 text = os.fspath(entry)
             except TypeError:
                 return False
+            if not isinstance(text, str):
+                return False  # as the import system does, which takes no bytes either
             parts = text.split(os.sep)
             known = not ("site-packages" in parts or "dist-packages" in parts or _in_library(text))
             self._eligible[entry] = known
@@ -111,12 +124,14 @@ class Finder:
     ) -> ModuleSpec | None:
         """What one path entry has under this name; None for nothing or a namespace portion."""
         tail = fullname.rpartition(".")[2]
-        folder = os.path.abspath(os.fspath(entry)) if may else ""
+        folder = _absolute(entry) if may else ""
         pyx = may and self.settings.flag("pyx")
         if pyx and file_sig(f"{folder}{os.sep}{tail}.pyx") is not None:
             source = Source(f"{folder}{os.sep}{tail}.pyx", fullname, False)
             self._warn_once(source, _beside(folder, tail))
             return self.spec(source, target)
+        if not isinstance(entry, (str, os.PathLike)):
+            return None
         spec = PathFinder.find_spec(fullname, [os.fspath(entry)], target)
         if spec is None or not may:
             return spec if spec is not None and spec.loader is not None else None
@@ -188,6 +203,13 @@ def make_spec(
     if source.is_package:
         spec.submodule_search_locations = [os.path.dirname(source.path)]
     return spec
+
+
+def _absolute(entry: str) -> str:
+    try:
+        return os.path.abspath(os.fspath(entry))
+    except OSError:  # relative to a working folder that was removed
+        return ""
 
 
 def _in_library(folder: str) -> bool:

@@ -40,7 +40,7 @@ class Session:
     def __init__(self, installed: dict[str, object], origin: str = "install()") -> None:
         self.installed = installed
         self.origin = origin
-        self._environment = from_environment(os.environ)
+        self._environment = from_environment(os.environ, working_folder())
         self._stores: dict[str, Store] = {}
 
     def updated(self, more: dict[str, object]) -> Session:
@@ -106,12 +106,13 @@ class Session:
     def process_settings(self) -> Settings:
         """The settings of the process itself: the finder's patterns and the like."""
         main = getattr(sys.modules.get("__main__"), "__file__", None)
-        folder = os.path.dirname(os.path.abspath(main)) if main else _working_folder()
+        folder = os.path.dirname(os.path.abspath(main)) if main else working_folder()
         return self.settings(folder, "__main__")
 
 
-def _working_folder() -> str:
+def working_folder() -> str:
+    """The working folder; the root folder where it was removed."""
     try:
         return os.getcwd()
-    except OSError:  # it was removed
+    except OSError:
         return os.sep
