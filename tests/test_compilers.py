@@ -261,7 +261,7 @@ def test_openmp_of_clang_is_tried_out(tmp_path: Path) -> None:
 @pytest.fixture
 def zig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """An interpreter with cyhot and ziglang; zig's libc is built once, into the tests' cache."""
-    cache = request.config.cache
+    cache = getattr(request.config, "cache", None)
     folder = cache.mkdir("zig") if cache else tmp_path_factory.mktemp("zig")
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     with filelock.FileLock(f"{folder}.lock"):

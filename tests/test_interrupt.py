@@ -171,8 +171,8 @@ def test_a_child_of_another_thread_that_is_terminated_does_not_end_the_compiler(
         def fork():
             sys.stdin.readline()
             pid = os.fork()
-            if not pid:
-                signal.pause()
+            while not pid:
+                pass
             os.kill(pid, signal.SIGTERM)
             print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
         threading.Thread(target=fork, daemon=True).start()

@@ -638,7 +638,6 @@ def test_a_changed_or_earlier_static_library_is_noticed(m: Module) -> None:
     assert m.built() == "1"
 
 
-@pytest.mark.xfail(strict=True, reason="a .pyxbld's imports are not run again in one process")
 def test_a_module_that_a_pyxbld_imports_is_noticed(m: Module) -> None:
     """Also by the process that imported it before, whose answer others are given later."""
     m.write("m.pyx", "cdef extern from *:\n    int N\nvalue = N")

@@ -381,6 +381,9 @@ def find_change(
         if (kind, subject) != ("tool", CYTHON[1]):  # making it anew would not help: `tool_rows`
             return subject
     contents = dict(inputs.contents())
+    for path, content in attempt.special.inputs:
+        if contents.get(path) != content:
+            return path
     for path in _written_meanwhile(inputs, attempt):
         # It may have been something else in between: it has to be met twice with one content.
         if seen.get(path) != contents[path]:

@@ -154,13 +154,27 @@ def in_threads(function: Callable[[T], R], items: Sequence[T], jobs: int) -> lis
             raise
 
 
+_taken: list[int] = []
+"""Signals that `_ended_with_us` handles at the moment; only the main thread can set handlers."""
+
+
+def _give_back() -> None:
+    while _taken:
+        signal.signal(_taken.pop(), signal.SIG_DFL)
+
+
+if hasattr(os, "register_at_fork"):
+    # A child of another thread would keep our handlers for ever: it has not the thread that runs
+    # commands and gives them back.
+    os.register_at_fork(after_in_child=_give_back)
+
+
 @contextmanager
 def _ended_with_us(crew: _Crew) -> Iterator[None]:
     """End a crew's commands where a SIGTERM or SIGHUP that nobody handles ends this process.
 
     They are in process groups of their own, so no signal reaches them by itself.
     """
-    taken: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
         crew.stop()
@@ -172,14 +186,14 @@ def _ended_with_us(crew: _Crew) -> Iterator[None]:
             for number in _ENDING:
                 if signal.getsignal(number) is signal.SIG_DFL:
                     signal.signal(number, end)
-                    taken.append(number)
+                    _taken.append(number)
         except ValueError:
             pass  # a subinterpreter: its main thread gets no signals
     try:
         yield
     finally:
-        for number in taken:
-            signal.signal(number, signal.SIG_DFL)
+        if threading.current_thread() is threading.main_thread():
+            _give_back()
 
 
 @contextmanager

@@ -1,29 +1,41 @@
 """A module's ``.pyxbld``: Python that says how to build it (pyximport's ``make_ext``).
 
-It is run when its inputs changed, and not otherwise. A ``cythonize`` called in it is intercepted:
-it gives its extensions back with their options, and writes no C file into the user's tree.
+It is run when its inputs changed, and not otherwise; in a process of its own, so that the modules
+that it imports are as they are now, and nothing of it stays behind. A ``cythonize`` called in it is
+intercepted: it gives its extensions back with their options, and writes no C file into the user's
+tree.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 import marshal
 import os
+import pickle
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import CompileError, Diagnostic, excerpt, read_source
+from ..events import Noticed, emit
+from .commands import run
 from .observe import digest, hash_file
 from .setup_args import to_settings
 from .store import Store
 
-_lock = threading.RLock()
-"""Protects `cythonize`, which is another while a ``.pyxbld`` runs."""
+_CHILD = """\
+import json, os, sys
+given = json.loads(sys.argv[1])
+sys.path[:] = given["sys_path"]
+os.environ.clear()
+os.environ.update(given["environ"])
+os.chdir(given["cwd"])
+from cyhot.building.pyxbld import answer
+answer(given["path"], given["source"], given["name"], given["reply"])
+"""
 
 _EXTENSION_LISTS = (
     "include_dirs",
@@ -56,7 +68,7 @@ class Special:
         return self.values.get("aliases", {})  # type: ignore[no-any-return]
 
 
-def special_build(path: str, source: str, name: str, store: Store) -> Special:
+def special_build(path: str, source: str, name: str, store: Store, folder: str) -> Special:
     """What a ``.pyxbld`` says, from an earlier run where its inputs are unchanged.
 
     Args:
@@ -64,6 +76,7 @@ def special_build(path: str, source: str, name: str, store: Store) -> Special:
         source: The module's source.
         name: The module's full name.
         store: Where the outcome is kept.
+        folder: A temporary folder.
 
     Raises:
         CompileError: If it fails, or returns something else than an Extension and a dict.
@@ -73,8 +86,7 @@ def special_build(path: str, source: str, name: str, store: Store) -> Special:
     kept = _kept(store, kept_name)
     if kept is not None:
         return kept
-    with _lock:
-        special = _Runner(path, source, name).run()
+    special = _in_child(path, source, name, folder)
     try:
         data = marshal.dumps((special.values, special.inputs))
     except ValueError:
@@ -94,6 +106,50 @@ def _kept(store: Store, name: str) -> Special | None:
     return Special(values, inputs)
 
 
+def _in_child(path: str, source: str, name: str, folder: str) -> Special:
+    reply = os.path.join(folder, "pyxbld")
+    given = {
+        "sys_path": [entry for entry in sys.path if isinstance(entry, str)],
+        "environ": dict(os.environ),
+        "cwd": os.getcwd(),
+        "path": path,
+        "source": source,
+        "name": name,
+        "reply": reply,
+    }
+    ended = run([sys.executable, "-c", _CHILD, json.dumps(given)], folder)
+    if not os.path.exists(reply):
+        raise _failure(path, source, name, None, f"it ended its process:\n{ended.output}".strip())
+    with open(reply, "rb") as file:
+        answered = pickle.load(file)
+    os.unlink(reply)
+    if ended.output:
+        emit(Noticed(f"{path} printed:\n{ended.output.rstrip()}", 2))
+    if isinstance(answered, CompileError):
+        raise answered
+    return Special(*answered)
+
+
+def answer(path: str, source: str, name: str, reply: str) -> None:
+    """Run a ``.pyxbld`` in this process, and write what it said, or what is wrong with it.
+
+    Args:
+        path: The ``.pyxbld``.
+        source: The module's source.
+        name: The module's full name.
+        reply: The file to write.
+    """
+    answered: object
+    try:
+        special = _Runner(path, source, name).run()
+        answered = (special.values, special.inputs)
+    except CompileError as error:
+        answered = error
+    with open(f"{reply}.part", "wb") as file:
+        pickle.dump(answered, file)
+    os.replace(f"{reply}.part", reply)
+
+
 class _Runner:
     """One run of a ``.pyxbld``."""
 
@@ -103,17 +159,18 @@ class _Runner:
         self.name = name
 
     def run(self) -> Special:
+        content = hash_file(self.path)  # first: an edit meanwhile must not count as run
         text = read_source(self.path) or ""
         before = set(sys.modules)
         make_distutils_importable()
         namespace: dict[str, Any] = {"__file__": self.path, "__name__": "_cyhot_pyxbld"}
         try:
-            with _intercepted_cythonize(self.name):
-                exec(compile(text, self.path, "exec"), namespace)
-                values = self._values(namespace)
+            _intercept_cythonize(self.name)
+            exec(compile(text, self.path, "exec"), namespace)
+            values = self._values(namespace)
         except (Exception, SystemExit) as error:
             raise self._failure(error) from error
-        return Special(values, tuple(self._inputs(text, before)))
+        return Special(values, ((self.path, content), *self._imported(text, before)))
 
     def _values(self, namespace: dict[str, Any]) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -130,9 +187,8 @@ class _Runner:
                 values[key] = [*values.get(key, []), *value] if isinstance(value, tuple) else value
         return values
 
-    def _inputs(self, text: str, before: set[str]) -> Iterator[tuple[str, str]]:
-        """The ``.pyxbld`` itself and the modules of the user's that it imports."""
-        yield self.path, hash_file(self.path)
+    def _imported(self, text: str, before: set[str]) -> Iterator[tuple[str, str]]:
+        """The modules that it names, and the user's modules that those import."""
         named = set(_imported_names(text))
         for name, module in sorted(sys.modules.items()):
             path = getattr(module, "__file__", None)
@@ -145,15 +201,23 @@ class _Runner:
         if isinstance(error, SyntaxError) and error.filename == self.path:
             lines.append(error.lineno)
         line = lines[-1] if lines else None
-        return CompileError(
-            [Diagnostic(
-                path=self.path, line=line, column=None, severity="error", stage="pyxbld",
-                message=f"{type(error).__name__}: {error}", excerpt=excerpt(self.path, line, None),
-                hint="a .pyxbld defines make_ext(modname, pyxfilename), which returns an "
-                "Extension, or make_setup_args(), which returns a dict, or both",
-            )],
-            name=self.name, path=self.source,
-        )  # fmt: skip
+        message = f"{type(error).__name__}: {error}"
+        return _failure(self.path, self.source, self.name, line, message)
+
+
+def _failure(path: str, source: str, name: str, line: int | None, message: str) -> CompileError:
+    diagnostic = Diagnostic(
+        path=path,
+        line=line,
+        column=None,
+        severity="error",
+        message=message,
+        stage="pyxbld",
+        excerpt=excerpt(path, line, None),
+        hint="a .pyxbld defines make_ext(modname, pyxfilename), which returns an Extension, or "
+        "make_setup_args(), which returns a dict, or both",
+    )
+    return CompileError([diagnostic], name=name, path=source)
 
 
 def of_extension(extension: Any) -> dict[str, Any]:
@@ -223,13 +287,10 @@ def make_distutils_importable() -> None:
         pass  # before Python 3.12 it is there without it; else the import of it says so
 
 
-@contextmanager
-def _intercepted_cythonize(name: str) -> Iterator[None]:
+def _intercept_cythonize(name: str) -> None:
+    """Have `cythonize` give extensions back with the options, for the rest of this process."""
     import Cython.Build
     from Cython.Build import Dependencies
-
-    original = Dependencies.cythonize
-    runner: int | None = threading.get_ident()
 
     def cythonize(
         module_list: Any,
@@ -239,9 +300,6 @@ def _intercepted_cythonize(name: str) -> Iterator[None]:
         **options: Any,
     ) -> list[Any]:
         """Gives the extensions back with the options; `cyhot` does the rest."""
-        if threading.get_ident() != runner:
-            # Another thread's call, or a later one of a module that the .pyxbld imported first.
-            return original(module_list, exclude, nthreads, aliases, **options)  # type: ignore[no-any-return]
         from setuptools import Extension
 
         many = [module_list] if isinstance(module_list, (str, Extension)) else list(module_list)
@@ -251,8 +309,3 @@ def _intercepted_cythonize(name: str) -> Iterator[None]:
         return extensions
 
     Dependencies.cythonize = Cython.Build.cythonize = cythonize
-    try:
-        yield
-    finally:
-        runner = None
-        Dependencies.cythonize = Cython.Build.cythonize = original

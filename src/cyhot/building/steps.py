@@ -117,7 +117,7 @@ class Attempt:
         path, prober, special = self.source.path, self.prober, f"{self.stem}.pyxbld"
         header = read_header(path)
         if prober.exists(special):
-            self.special = special_build(special, path, self.source.name, self.store)
+            self.special = special_build(special, path, self.source.name, self.store, self.folder)
             header = read_header(path, self.special.aliases)
         spec = with_header(self.spec, header, path, prober)
         self.spec = with_special(spec, self.special, special, prober)
