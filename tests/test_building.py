@@ -594,7 +594,6 @@ def test_a_symbol_that_is_nowhere_leads_to_its_first_use(project: Project) -> No
     assert "no_such_function" in told and "setting libraries" in told
 
 
-@pytest.mark.xfail(strict=True, reason="hook/execute.py explains missing symbols only")
 def test_a_shared_library_that_is_not_found_is_named(project: Project) -> None:
     project.write("lib/mine.c", "int mine(void) { return 1; }\n")
     make(project / "lib", "gcc -shared -fPIC mine.c -o libmine.so")

@@ -34,6 +34,38 @@ DIRECTIVES: tuple[dict[str, bool], ...] = (
 )
 
 
+# Pairs of modules of which the first leaves something in Cython's module-level objects (the entry
+# of the C type int, an overload of divmod) that would show in the C of the second.
+VECTOR = """\
+# distutils: language=c++
+from libcpp.vector cimport vector
+def f(list items):
+    cdef vector[int] v = items
+    return v
+"""
+FUSED = """\
+ctypedef int myint
+ctypedef fused number:
+    myint
+    float
+cdef number same(number x):
+    return x
+def f(number x):
+    return same(x)
+"""
+OWN_INT64 = """\
+cdef extern from "stdint.h":
+    ctypedef long long int64_t
+def f(int64_t a, int64_t b):
+    return divmod(a, b)
+"""
+LIBC_INT64 = """\
+from libc.stdint cimport int64_t
+def f(int64_t a, int64_t b):
+    return divmod(a, b)
+"""
+
+
 @pytest.fixture
 def run_folder(sdist: Path, tmp_path: Path) -> Path:
     """A copy of the sdist's tests/run, with the folder that its sources include from."""
@@ -129,6 +161,18 @@ def test_the_examples_give_the_same_c(tmp_path: Path) -> None:
     equal, found = differences(jobs, folder, tmp_path)
     assert not found, "\n".join(found)
     assert equal == len(jobs) > 0
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(VECTOR, FUSED), (OWN_INT64, LIBC_INT64)], ids=["entry", "overload"]
+)
+def test_a_compile_leaves_nothing_behind(first: str, second: str, tmp_path: Path) -> None:
+    sources = [tmp_path / "first.pyx", tmp_path / "second.pyx"]
+    for source, text in zip(sources, (first, second), strict=True):
+        source.write_text(text)
+    equal, found = differences([job(source, {}) for source in sources], tmp_path, tmp_path)
+    assert not found, "\n".join(found)
+    assert equal == len(sources)
 
 
 def test_a_sample_of_cythons_tests_gives_the_same_c(run_folder: Path, tmp_path: Path) -> None:

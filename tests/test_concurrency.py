@@ -32,6 +32,7 @@ def held(tmp_path: Path) -> Iterator[HeldCompiler]:
 # Processes -----------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(1800)  # for the slow one
 @pytest.mark.parametrize(
     "rounds", [3, pytest.param(20, marks=pytest.mark.slow)], ids=["3 rounds", "20 rounds"]
 )
@@ -190,6 +191,7 @@ def test_build_with_several_jobs_builds_every_module_once(project: Project) -> N
 USES = "import cyhot; cyhot.install(); import foo; print(foo.sqr(3), foo.VERSION)"
 
 
+@pytest.mark.timeout(1800)  # for the slow one
 @pytest.mark.parametrize(
     "kills", [6, pytest.param(50, marks=pytest.mark.slow)], ids=["6 kills", "50 kills"]
 )

@@ -29,6 +29,7 @@ def left_over(project: Project) -> list[str]:
 # Ctrl-C --------------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(1800)  # for the slow one
 @pytest.mark.parametrize(
     "many", [5, pytest.param(40, marks=pytest.mark.slow)], ids=["5 instants", "40 instants"]
 )
@@ -170,9 +171,13 @@ def test_a_child_of_another_thread_that_is_terminated_does_not_end_the_compiler(
         cyhot.install()
         def fork():
             sys.stdin.readline()
+            reader, writer = os.pipe()
             pid = os.fork()
+            if not pid:
+                os.write(writer, b"here")
             while not pid:
                 pass
+            os.read(reader, 4)
             os.kill(pid, signal.SIGTERM)
             print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
         threading.Thread(target=fork, daemon=True).start()

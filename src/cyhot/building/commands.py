@@ -181,7 +181,9 @@ def _ended_with_us(crew: _Crew) -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
-    if sys.platform != "win32" and threading.current_thread() is threading.main_thread():
+    main = threading.current_thread() is threading.main_thread()
+    mine = main and sys.platform != "win32" and not _taken
+    if mine:
         try:
             for number in _ENDING:
                 if signal.getsignal(number) is signal.SIG_DFL:
@@ -192,7 +194,7 @@ def _ended_with_us(crew: _Crew) -> Iterator[None]:
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread():
+        if mine:
             _give_back()
 
 

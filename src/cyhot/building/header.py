@@ -1,8 +1,7 @@
-"""The comments at the top of a source: ``# distutils:`` and ``# cython:``."""
+"""The ``# distutils:`` comments at the top of a source; ``# cython:`` ones are Cython's own to read."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,11 +12,9 @@ class Header:
 
     Attributes:
         distutils: The ``# distutils:`` values, by name; lists are lists.
-        directives: Names of the directives that ``# cython:`` sets.
     """
 
     distutils: dict[str, Any] = field(default_factory=dict)
-    directives: frozenset[str] = frozenset()
 
 
 def read_header(path: str, aliases: dict[str, Any] | None = None) -> Header:
@@ -30,26 +27,7 @@ def read_header(path: str, aliases: dict[str, Any] | None = None) -> Header:
     from Cython.Build.Dependencies import DistutilsInfo
 
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = _comments(file.read())
+        with open(path, encoding="utf-8-sig", errors="replace") as lines:
+            return Header(dict(DistutilsInfo(lines).subs(aliases).values))
     except OSError:
         return Header()
-    info = DistutilsInfo("\n".join(lines)).subs(aliases)
-    return Header(dict(info.values), frozenset(_directive_names(lines)))
-
-
-def _comments(text: str) -> list[str]:
-    lines = []
-    for line in text.removeprefix("\ufeff").splitlines():
-        if line.strip() and not line.lstrip().startswith("#"):
-            break
-        lines.append(line.strip())
-    return lines
-
-
-def _directive_names(lines: list[str]) -> set[str]:
-    names: set[str] = set()
-    for line in lines:
-        if found := re.match(r"#\s*cython\s*:\s*(.*)", line):
-            names.update(item.partition("=")[0].strip() for item in found[1].split(","))
-    return names

@@ -119,14 +119,17 @@ def was_evicted(error: ImportError, image: str, source: Source) -> bool:
     """Whether an image could not be loaded because another process removed it meanwhile.
 
     Raises:
-        CompileError: If it is there, and the system's loader refuses it: a symbol is missing.
+        CompileError: If it is there, and the system's loader refuses it: a symbol or a library
+            is missing.
     """
     if not os.path.exists(image):
         return True
-    if type(error) is ImportError and image in str(error):
+    if type(error) is ImportError:  # a body that imports something raises subclasses of it
         from ..building.explain import load_failure
 
-        raise load_failure(str(error), image, source) from None
+        explained = load_failure(str(error), image, source)
+        if explained is not None:
+            raise explained from None
     return False
 
 
