@@ -14,7 +14,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -135,6 +134,8 @@ def in_threads(function: Callable[[T], R], items: Sequence[T], jobs: int) -> lis
     Returns:
         The results, in the order of the items.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     crew = _Crew()
 
     def call(item: T) -> R:

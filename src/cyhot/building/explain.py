@@ -9,7 +9,6 @@ from ..errors import CompileError, Diagnostic, read_source
 from .diagnose import compiler_diagnostics
 from .request import Source
 
-
 _NO_LIBRARY = re.compile(r"^(\S+): cannot open shared object file|Library not loaded: (\S+)")
 
 

@@ -1,8 +1,9 @@
-"""The ``# distutils:`` comments at the top of a source; ``# cython:`` ones are Cython's own to read."""
+"""The ``# distutils:`` comments at the top of a source; Cython itself reads ``# cython:``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 
@@ -24,10 +25,19 @@ def read_header(path: str, aliases: dict[str, Any] | None = None) -> Header:
         path: The file; one that cannot be read has no header.
         aliases: Names that stand for values, as ``cythonize(aliases=...)`` takes them.
     """
+    comments = _comments(path)
+    # Importing it costs more than all the rest, and most sources have no such comment.
+    if not any("distutils" in line or "cython" in line for line in comments):
+        return Header()
     from Cython.Build.Dependencies import DistutilsInfo
 
+    return Header(dict(DistutilsInfo("".join(comments)).subs(aliases).values))
+
+
+def _comments(path: str) -> list[str]:
+    """The lines at the top that are comments or empty."""
     try:
         with open(path, encoding="utf-8-sig", errors="replace") as lines:
-            return Header(dict(DistutilsInfo(lines).subs(aliases).values))
+            return list(takewhile(lambda line: line.lstrip()[:1] in ("", "#"), lines))
     except OSError:
-        return Header()
+        return []

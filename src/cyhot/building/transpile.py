@@ -25,6 +25,7 @@ from ..errors import CompileError, Diagnostic, Severity, excerpt
 from .graph import Lookup, search
 from .inputs import Prober
 from .observe import FileSig, file_sig, hash_file, search_path
+from .pristine import Pristine
 
 _lock = threading.RLock()
 """Protects Cython's global options, caches and thread-locals: one compile at a time."""
@@ -437,12 +438,20 @@ def _context_class() -> Any:
     return RecordingContext
 
 
+_objects: Pristine | None = None
+
+
 @contextmanager
 def _pristine(request: TranspileRequest) -> Iterator[None]:
-    """Cython's global options as they are in a new process, and no cached look-ups."""
+    """Cython as it is in a new process: its options, its objects, and no cached look-ups."""
+    global _objects
     from Cython import Utils
     from Cython.Compiler import Options
 
+    if _objects is None:
+        _objects = Pristine()
+    else:
+        _objects.restore()
     defaults = _option_defaults(Options.__file__)
     found = {name: getattr(Options, name) for name in defaults}
     Utils.clear_function_caches()
