@@ -212,7 +212,9 @@ def test_after_a_builder_was_killed_at_any_instant_every_import_is_right(
         assert run.stdout == f"9 {version}\n", (instant, run)
         assert len(killed.compiles) + len(run.compiles) <= 2
         assert project.run(USES, env=CHEAP).compiles == []
-        assert len(left_over(project)) <= 2, (instant, left_over(project))
+        # No folder that was built in; what was being written when the record was published is
+        # small, and nobody's an hour later.
+        assert all(name.startswith("write-") for name in left_over(project)), left_over(project)
     an_hour_passes(project)
     project.write("bar.pyx", FOO)
     project.run("import cyhot; cyhot.install(); import bar", env=CHEAP)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import errno
 import os
 import re
 import sys
@@ -37,8 +38,13 @@ def _new_lock() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # The thread that held the lock does not exist in the child.
-    os.register_at_fork(after_in_child=_new_lock)
+    # A fork waits for the compile (and the import of Cython) of another thread: a child that is
+    # split off in the middle would wait for ever for that thread's imports, or use its options.
+    os.register_at_fork(
+        before=lambda: _lock.acquire(),
+        after_in_parent=lambda: _lock.release(),
+        after_in_child=_new_lock,
+    )
 
 
 @dataclass(frozen=True)
@@ -186,7 +192,9 @@ class _Run:
             raise
         except CythonError as error:
             self.errors.append(error)
-        except Exception:
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # the disk is full, which is no crash
             raise self._failure([self._crash()]) from None
         if self.errors or result.num_errors:
             raise self._failure([self._diagnostic(error) for error in self.errors])

@@ -7,10 +7,10 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 
 from ..building import publish
+from ..building.commands import in_threads
 from ..building.observe import file_sig
 from ..building.plan import Reason
 from ..building.report import BuildReport, Built
@@ -180,8 +180,7 @@ def build_all(
         for source in sources(target, session):
             found.setdefault(source.path, source)
     requests = [session.request(source) for source in found.values()]
-    with ThreadPoolExecutor(jobs or _default_jobs(session)) as pool:
-        built = list(pool.map(build_one, requests))
+    built = in_threads(build_one, requests, jobs or _default_jobs(session))
     built.sort(key=lambda module: module.name)
     return BuildReport(tuple(built), time.perf_counter() - began)
 
