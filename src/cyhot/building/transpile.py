@@ -32,6 +32,14 @@ _lock = threading.RLock()
 """Protects Cython's global options, caches and thread-locals: one compile at a time."""
 
 
+def _take_lock() -> None:
+    _lock.acquire()
+
+
+def _give_lock() -> None:
+    _lock.release()
+
+
 def _new_lock() -> None:
     global _lock
     _lock = threading.RLock()
@@ -41,8 +49,8 @@ if hasattr(os, "register_at_fork"):
     # A fork waits for the compile (and the import of Cython) of another thread: a child that is
     # split off in the middle would wait for ever for that thread's imports, or use its options.
     os.register_at_fork(
-        before=lambda: _lock.acquire(),
-        after_in_parent=lambda: _lock.release(),
+        before=_take_lock,
+        after_in_parent=_give_lock,
         after_in_child=_new_lock,
     )
 
