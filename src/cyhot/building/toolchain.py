@@ -276,7 +276,7 @@ def _for_profile(flags: list[str], profile: str, compiler: Compiler) -> list[str
     kept = [flag for flag in flags if not _SLOW.fullmatch(flag) and not _OPTIMIZED.fullmatch(flag)]
     level = {"dev": ["-O2"], "trace": ["-O1"], "debug": ["-O0", "-g"]}[profile]
     if profile == "dev" and compiler.family == "gcc":
-        level = [*level, _SMALL_CODE]
+        level = [*level, _SMALL_CODE, "-pipe"]  # the assembler works beside the compiler
     if compiler.family == "zig" and profile == "debug":
         level = [*level, "-fno-sanitize=all"]  # zig's -O0 turns on UBSan otherwise
     # Macros that ask for optimization (glibc's _FORTIFY_SOURCE) warn without it.

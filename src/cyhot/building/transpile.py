@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import copy
 import errno
+import gc
 import os
 import re
 import sys
@@ -151,8 +152,20 @@ def transpile(request: TranspileRequest) -> TranspileResult:
         NeedsCPlusPlus: If `request.cplus` is off and the source cimports from libcpp, or from a
             ``.pxd`` whose header says ``# distutils: language=c++``.
     """
-    with _lock, _pristine(request):
+    with _lock, _uncollected(), _pristine(request):
         return _Run(request).run()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector from going over Cython's trees: a tenth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class _Echo:
