@@ -233,9 +233,6 @@ class Attempt:
         with self._phase("compile"):
             self._run(commands)
         self.read = [path for target in objects for path in self._depfile(f"{target}.d")]
-        chain = [*(os.path.dirname(source) for source in sources[1:]), os.path.dirname(spec.path)]
-        chain = [*dict.fromkeys((*chain, *spec.include_dirs, *python_include_dirs()))]
-        probe_headers(self.prober, self.read, chain, self.can.system_dirs)
         return objects
 
     @cached_property
