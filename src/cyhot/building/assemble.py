@@ -381,7 +381,8 @@ def find_change(
         if (kind, subject) != ("tool", CYTHON[1]):  # making it anew would not help: `tool_rows`
             return subject
     contents = dict(inputs.contents())
-    for path, content in attempt.special.inputs:
+    source = (attempt.source.path, attempt.content)
+    for path, content in (source, *attempt.special.inputs):
         if contents.get(path) != content:
             return path
     for path in _written_meanwhile(inputs, attempt):

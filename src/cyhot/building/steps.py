@@ -23,7 +23,7 @@ from .depfile import parse as parse_depfile
 from .diagnose import compiler_diagnostics
 from .header import read_header
 from .inputs import Prober
-from .observe import find_package
+from .observe import find_package, hash_file
 from .packages import cimported_packages, get_include, header_folders, numpy_include
 from .pyxbld import Special, special_build
 from .request import Request
@@ -75,6 +75,8 @@ class Attempt:
         self.folder = folder
         self.began = time.time_ns()
         self.stem = os.path.splitext(self.source.path)[0]
+        # Before its header is read: what Cython opens later has to be the same.
+        self.content = hash_file(self.source.path)
         self.prober = Prober()
         self.spec = from_settings(self.source.path, self.source.name, request.settings)
         self.special = Special()

@@ -20,13 +20,12 @@ from typing import Any
 
 from ..errors import CompileError, Diagnostic
 from .commands import run
-from .observe import digest, find_package, find_program, hash_file
+from .observe import LAUNCHERS, digest, find_package, find_program, hash_file
 from .store import Store
 
 CYTHON = ("package", "Cython/Shadow.py")
 """The tool row that stands for Cython: that file has its version and comes with each install."""
 ZIG = ("package", "ziglang/__init__.py")
-_LAUNCHERS = ("ccache", "sccache", "distcc", "icecc")
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def find_compiler(cplus: bool, environ: Mapping[str, str]) -> Compiler | None:
             return found
     missing: list[tuple[str, str]] = []
     for command in _candidates(cplus, environ):
-        program = next((w for w in command if os.path.basename(w) not in _LAUNCHERS), command[0])
+        program = next((w for w in command if os.path.basename(w) not in LAUNCHERS), command[0])
         path = find_program(program)
         missing.append(("program", program))
         if path and find_program(command[0]):
