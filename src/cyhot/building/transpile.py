@@ -249,6 +249,7 @@ class Prepared:
         levels = set(re.findall(r"language_level\s*=\s*(\w+)", text))
         return (
             leading_cimports(text)[: len(self.names)] == self.names
+            and "np_pythran" not in text  # includes headers before all that is cimported
             and request.source.endswith(".pyx")
             # It is read first, and what it cimports comes before all else.
             and not os.path.exists(f"{request.source[:-4]}.pxd")
