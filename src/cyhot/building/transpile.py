@@ -73,6 +73,8 @@ class TranspileRequest:
         annotate: Whether to write the HTML annotation beside the C file.
         line_directives: Whether to write ``#line`` into the C file, so that debuggers show the
             source.
+        shared: Qualified name of the shared utility module that the C is to import, `""` for
+            none.
     """
 
     source: str
@@ -86,6 +88,7 @@ class TranspileRequest:
     compile_time_env: dict[str, object] = field(default_factory=dict)
     annotate: bool = False
     line_directives: bool = False
+    shared: str = ""
 
     def options(self) -> tuple[str, ...]:
         """What of this is part of an image's identity, as text."""
@@ -94,6 +97,7 @@ class TranspileRequest:
             self.language_level,
             self.line_directives,
             sorted(self.directives.items()),
+            self.shared,
         )
         more = (sorted(self.forced.items()), self.include_path)
         return tuple(map(repr, (*parts, *more, sorted(self.compile_time_env.items()))))
@@ -154,6 +158,32 @@ def transpile(request: TranspileRequest) -> TranspileResult:
     """
     with _lock, _uncollected(), _pristine(request):
         return _Run(request).run()
+
+
+def generate_shared(path: str, name: str, cplus: bool) -> str:
+    """Generate the C of Cython's shared utility module.
+
+    Args:
+        path: The C file to write.
+        name: The module's name.
+        cplus: Whether to generate C++.
+
+    Returns:
+        What is wrong, `""` if it was written.
+    """
+    from Cython.Build.SharedModule import generate_shared_module
+    from Cython.Compiler.Options import CompilationOptions, default_options
+
+    with _lock, _uncollected(), _pristine(TranspileRequest(path, name, path)):
+        options = CompilationOptions(
+            default_options,
+            shared_c_file_path=path,
+            module_name=name,
+            cplus=int(cplus),
+            errors_to_stderr=0,
+        )
+        error, _data = generate_shared_module(options)
+    return str(error) if error or not os.path.exists(path) else ""
 
 
 @contextmanager
@@ -248,6 +278,7 @@ class _Run:
                 errors_to_stderr=0,
                 annotate="default" if request.annotate else False,
                 emit_linenums=request.line_directives,
+                shared_utility_qualified_name=request.shared or None,
             )
         except ValueError as error:
             raise self._failure([Diagnostic(

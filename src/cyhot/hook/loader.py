@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 
 from ..building.request import Source
+from ..building.store import needs_of
 from .session import Session
 
 TYPE_CHECKING = False
@@ -30,6 +31,7 @@ class Loader(ExtensionFileLoader):
         super().__init__(source.name, source.path)
         self.session = session
         self.source = source
+        self._needs: tuple[str, ...] = ()
 
     def image(self) -> str:
         """The path of an image that matches the source now.
@@ -40,10 +42,13 @@ class Loader(ExtensionFileLoader):
         request = self.session.request(self.source)
         hit = request.find()
         if request.is_served(hit):
+            self._needs = hit.needs
             return hit.image
         from ..building.run import ensure
 
-        return ensure(request, hit)
+        image = ensure(request, hit)
+        self._needs = needs_of(image)
+        return image
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """A new, not yet executed module of the source's image."""
@@ -61,7 +66,16 @@ class Loader(ExtensionFileLoader):
         module.__file__ = self.source.path
         return module
 
+    def _provide(self, image: str) -> None:
+        """Have what an image imports from beside it importable."""
+        if self._needs:
+            from .companion import provide
+
+            for name in self._needs:
+                provide(image, name)
+
     def _map(self, image: str, spec: ModuleSpec) -> ModuleType:
+        self._provide(image)
         path = image
         if image in _loaded:
             from .execute import private_copy
@@ -108,6 +122,7 @@ class Reloader(Loader):
         image = self.image()
         from .execute import private_copy, run_in
 
+        self._provide(image)
         _loaded.add(image)
         run_in(module, private_copy(image), self.source.name)
         module.__dict__["__cached__"] = image
