@@ -126,7 +126,7 @@ cyhot.install()
 import language, other
 one, two = language.Box(array.array("d", [1, 2])), other.Box(array.array("d", [1, 2]))
 print(list(other.Box(one.doubled()).doubled()), list(language.Box(two.doubled()).doubled()))
-print(language.fused(1), language.fused[float](1), language.adder(1)(2, c=5))
+print(language.fused(1), language.fused["double"](1), language.adder(1)(2, c=5))
 print(language.Derived.kw, asyncio.run(language.collect()), language.text("a", "b"))
 gen = language.count(3); print(next(gen), gen.send(0))
 try: gen.send("done")

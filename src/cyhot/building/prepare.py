@@ -94,7 +94,7 @@ def _make(store: Store, want: Want) -> None:
 
 
 def _maker(kind: str) -> Maker:
-    from . import shared
+    from . import pch, shared
 
-    makers: dict[str, Maker] = {"shared": shared.make}
+    makers: dict[str, Maker] = {"shared": shared.make, "header": pch.make}
     return makers[kind]

@@ -17,7 +17,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from typing import TYPE_CHECKING
 
 from ..errors import CompileError, Diagnostic, read_source
-from . import publish, shared
+from . import pch, publish, shared
 from .assemble import probe_headers, probe_libraries
 from .cfiles import has_debug_information, note_traced, settle, source_root
 from .commands import Command, Finished, run_all
@@ -74,6 +74,7 @@ class Attempt:
         wants: What would have made it faster, and is not there: see `prepare`.
         beside: Files that the image needs beside it.
         unshared: Why it has no shared utility module.
+        unheaded: Why it is compiled without a precompiled header.
     """
 
     result: TranspileResult
@@ -102,6 +103,7 @@ class Attempt:
         self.wants: list[Want] = []
         self.beside: list[str] = []
         self.unshared = ""
+        self.unheaded = ""
 
     def run(self) -> None:
         """Make the image.
@@ -307,12 +309,58 @@ class Attempt:
         if driver := self._driver:
             self._compile_by(driver, sources, objects)
             return objects
-        commands = [self._compile_command(s, o) for s, o in zip(sources, objects, strict=True)]
+        plain = [self._compile_command(s, o) for s, o in zip(sources, objects, strict=True)]
         self.can = abilities(self._compiler(spec.language == "c++"), self.store)
+        header = self._header(plain[0])
         with self._phase("compile"):
-            self._run(commands)
+            if not (header and self._runs([_with_header(plain[0], header), *plain[1:]])):
+                header = None
+                self._run(plain)
         self.read = [path for target in objects for path in self._depfile(f"{target}.d")]
+        if header:
+            self.read = self._with_contents(header)
         return objects
+
+    def _header(self, command: Command) -> pch.Header | None:
+        """The precompiled header for the generated C, where one can be used and is there."""
+        spec, cplus = self.spec, self.spec.language == "c++"
+        compiler = self._compiler(cplus)
+        words = command.args[: command.args.index("-MD")]
+        self.unheaded = (
+            f"profile {spec.profile} is no hurry" if spec.profile != "dev" else ""
+        ) or pch.refusal(compiler, words, os.environ)
+        names = () if self.unheaded else pch.headers_first(self.c_text, cplus)
+        folders = pch.folders_for(names, words, python_include_dirs())
+        if not folders:
+            return None
+        wanted = pch.want(
+            self.store,
+            compiler,
+            words,
+            headers=names,
+            folders=folders,
+            system=self.can.system_dirs,
+        )
+        header = pch.find(self.store, wanted)
+        if header is None:
+            self._want(wanted)
+        elif hidden := header.hidden_by(pch.folders_of(words)):
+            self.unheaded = f"{hidden} comes before a header in it"
+            return None
+        return header
+
+    def _runs(self, commands: list[Command]) -> bool:
+        try:
+            self._run(commands)
+        except CompileError:
+            return False  # and again without the header, for what is really wrong
+        return True
+
+    def _with_contents(self, header: pch.Header) -> list[str]:
+        """What was read, with what the compiler read when it made the header."""
+        own = os.path.dirname(header.path) + os.sep
+        read = (path for path in self.read if not path.startswith(own))
+        return list(dict.fromkeys((*read, *header.read)))
 
     @cached_property
     def _driver(self) -> SetuptoolsDriver | None:
@@ -461,6 +509,11 @@ class Attempt:
             hint="check the setting launcher and the variables CC and CXX",
         )
         return CompileError([diagnostic], name=self.source.name, path=self.source.path)
+
+
+def _with_header(command: Command, header: pch.Header) -> Command:
+    at = command.args.index("-MD")
+    return replace(command, args=(*command.args[:at], *header.options, *command.args[at:]))
 
 
 def _is_users(path: str, standard: str) -> bool:
