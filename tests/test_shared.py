@@ -51,7 +51,7 @@ def shared_of(image: str) -> list[Path]:
 
 def image_of(project: Project, name: str) -> str:
     code = f"import cyhot; cyhot.install(); import {name}; print({name}.__spec__.cached)"
-    return project.run(code).stdout.strip()
+    return project.run(code).stdout.split()[-1]
 
 
 # That it is right ---------------------------------------------------------------------------
@@ -132,9 +132,9 @@ gen = language.count(3); print(next(gen), gen.send(0))
 try: gen.send("done")
 except StopIteration as stop: print(stop.value)
 print(memoryview(language.contiguous(3)).shape, memoryview(other.contiguous(3)).tolist())
-for bad in (lambda: language.refused("x"), lambda: language.refused(), lambda: language.refused(y=1),
-            lambda: language.Box(b"12345678"), lambda: language.contiguous(2)[5, 5],
-            lambda: pickle.dumps(one)):
+wrong = language.refused
+for bad in (lambda: wrong("x"), lambda: wrong(), lambda: wrong(y=1), lambda: pickle.dumps(one),
+            lambda: language.Box(b"12345678"), lambda: language.contiguous(2)[5, 5]):
     try: bad()
     except Exception as error: print(type(error).__name__, error)
 print(language.adder.__name__, type(language.adder) is type(other.adder))
@@ -170,7 +170,9 @@ def test_the_c_is_what_cython_writes_for_that_shared_module(project: Project) ->
 
 
 def test_cxx_modules_share_what_was_made_for_them(project: Project) -> None:
-    source = "from libcpp.vector cimport vector\ndef f(vector[int] v, int[:] w): return v, list(w)\n"
+    source = (
+        "from libcpp.vector cimport vector\ndef f(vector[int] v, int[:] w): return v, list(w)\n"
+    )
     project.write("plus.pyx", source)
     project.run("import ready; ready.build('plus')", env=TESTS)
     project.write("plus.pyx", source + "# edited\n")
@@ -279,7 +281,7 @@ def test_a_damaged_shared_module_is_made_good_by_a_new_build(
     shared.write_bytes(data)  # no other link to it
     harm(shared)
     why = project.run("import cyhot; print(*cyhot.why('foo'))").stdout
-    assert why == f"{shared.name} was lost from the store\n"
+    assert why.endswith(f" because {shared.name} was lost from the store\n")
     assert project.run(IMPORT.format("foo") + "; print(foo.sqr(2))").stdout == "4\n"
     assert shared_of(image_of(project, "foo"))
 

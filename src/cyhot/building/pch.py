@@ -100,6 +100,8 @@ def refusal_by_words(words: Sequence[str], environ: Mapping[str, str]) -> str:
 
 def refusal(compiler: Compiler, words: Sequence[str], environ: Mapping[str, str]) -> str:
     """Why a compile takes no precompiled header, `""` if it may."""
+    if tuple(words[: len(compiler.command)]) != compiler.command:
+        return f"{words[0]} could not tell what is in it"
     if compiler.family not in ("gcc", "clang"):
         return f"{compiler.family} has no precompiled headers that cyhot knows"
     if has_debug_information(list(words)):
@@ -192,7 +194,7 @@ class Header:
         self.read: list[str] = [path for path, _sig in rows]
         self._rows: list[tuple[str, FileSig]] = rows
         self._folders: list[tuple[str, DirSig]] = folders
-        self._names: dict[str, list[str]] = names
+        self._names: dict[str, dict[str, list[str]]] = names
 
     def is_current(self) -> bool:
         """Whether everything that was read for it is as it was."""
@@ -201,20 +203,34 @@ class Header:
         )
 
     def hidden_by(self, folders: Iterable[str]) -> str:
-        """The file in one of the user's folders that would be read instead of one in it."""
-        own = {path for path, _sig in self._folders}
-        for folder in dict.fromkeys(folders):
-            if os.path.normpath(folder) in own:
-                continue
-            try:
-                there = os.listdir(folder)
-            except OSError:
-                continue  # there is none
-            for first in self._names.keys() & set(there):
-                for name in self._names[first]:
-                    if os.path.exists(path := os.path.join(folder, name)):
-                        return path
+        """The file in one of the user's folders that would be read instead of one in it.
+
+        Args:
+            folders: Where the C's headers are looked for, in this order, before the compiler's own.
+        """
+        chain = list(dict.fromkeys(os.path.normpath(folder) for folder in folders))
+        for index, folder in enumerate(chain):
+            if folder not in self._names:
+                later = [
+                    names for place, names in self._names.items() if place not in chain[:index]
+                ]
+                if path := _first_in(folder, later):
+                    return path
         return ""
+
+
+def _first_in(folder: str, expected: Sequence[Mapping[str, Sequence[str]]]) -> str:
+    """The first file in a folder that has one of the names (see `_names`) of others."""
+    try:
+        there = set(os.listdir(folder))
+    except OSError:
+        return ""
+    for names in expected:
+        for first in names.keys() & there:
+            for name in names[first]:
+                if os.path.exists(path := os.path.join(folder, name)):
+                    return path
+    return ""
 
 
 def find(store: Store, wanted: Want) -> Header | None:
@@ -281,13 +297,17 @@ def _rows(read: Sequence[str], began: int) -> list[tuple[str, FileSig]]:
     return rows
 
 
-def _names(read: Sequence[str], folders: Sequence[str]) -> dict[str, list[str]]:
-    """The names under which headers may have been asked for, by their first part."""
-    names: dict[str, set[str]] = {}
-    for folder in folders:
-        prefix = f"{os.path.normpath(folder)}{os.sep}"
-        for path in read:
-            if os.path.normpath(path).startswith(prefix):
-                name = os.path.normpath(path)[len(prefix) :]
-                names.setdefault(name.partition(os.sep)[0], set()).add(name)
-    return {first: sorted(found) for first, found in names.items()}
+def _names(read: Sequence[str], folders: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+    """The names under which headers may have been asked for: by folder, and by their first part."""
+    paths = [os.path.normpath(path) for path in read]
+    return {place: _names_in(paths, place) for place in map(os.path.normpath, folders)}
+
+
+def _names_in(paths: Sequence[str], folder: str) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    prefix = f"{folder}{os.sep}"
+    for path in paths:
+        if path.startswith(prefix):
+            name = path[len(prefix) :]
+            names.setdefault(name.partition(os.sep)[0], []).append(name)
+    return names

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.machinery import EXTENSION_SUFFIXES
 
@@ -109,13 +110,20 @@ def refusal_by_compiler(compiler: Compiler) -> str:
 def want(store: Store, compiler: Compiler, cplus: bool, environ: Mapping[str, str]) -> Want:
     """The shared module that goes with a compiler, this Cython and this Python."""
     return make_want("shared", store.root, {
-        "cython": (Observer().ident(*CYTHON),),
-        "abi": (EXTENSION_SUFFIXES[0], *python_include_dirs()),
+        "made by": _makers(),
+        "include": python_include_dirs(),
         "compiler": (compiler.ident,),
         "language": ("c++" if cplus else "c",),
         "compile": (*compiler.command, *compile_flags("dev", compiler, cplus, environ)),
         "link": tuple(link_command("dev", compiler, cplus, environ)),
     })  # fmt: skip
+
+
+def _makers() -> tuple[str, ...]:
+    """Python and Cython: the one that is imported, and the one that is installed by now."""
+    from Cython import __version__
+
+    return EXTENSION_SUFFIXES[0], sys.version, __version__, Observer().ident(*CYTHON)
 
 
 def module_name(wanted: Want) -> str:
@@ -158,11 +166,12 @@ def make(parameters: Mapping[str, Sequence[str]], name: str, folder: str) -> Non
     Raises:
         Failed: If that is impossible.
     """
+    if tuple(parameters["made by"]) != _makers():
+        raise Failed("another Python or Cython wants it", passing=True)
     stem = SHARED + name
     source = f"{stem}.{'cpp' if parameters['language'][0] == 'c++' else 'c'}"
     _generate(os.path.join(folder, source), stem, source.endswith(".cpp"))
-    _, *include = parameters["abi"]
-    folders = [f"-I{path}" for path in include]
+    folders = [f"-I{path}" for path in parameters["include"]]
     compile_ = (*parameters["compile"], *folders, "-c", source, "-o", f"{stem}.o")
     link = (*parameters["link"], f"{stem}.o", "-o", stem + EXTENSION_SUFFIXES[0])
     for words in (compile_, link):
