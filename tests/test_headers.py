@@ -50,6 +50,10 @@ BASE_C = """\
 #define PY_SSIZE_T_CLEAN
 #endif /* PY_SSIZE_T_CLEAN */
 #include "Python.h"
+#ifndef Py_PYTHON_H
+    #error Python headers needed to compile C extensions
+#else
+#endif
 #include <stddef.h>
     #include <stdint.h>
 #include <math.h>
@@ -249,6 +253,7 @@ def test_only_what_comes_before_anything_of_the_users_is_precompiled() -> None:
         "",
         "int x;\n",
         BASE_C.replace('#include "Python.h"', '#define NDEBUG\n#include "Python.h"'),
+        BASE_C.replace("#ifndef Py_P", "#define signbit(x) 0\n#ifndef Py_P"),
         BASE_C.replace("<math.h>", "<tgmath.h>"),
         BASE_C.replace("#include <stddef.h>", '#include <stddef.h>\n#include "mine.h"'),
     ],

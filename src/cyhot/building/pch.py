@@ -41,6 +41,8 @@ _READ_ALREADY = frozenset(
 _EARLY = "/* Early includes */\n"
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"\n]+)[>"]', re.MULTILINE)
 _DEFINE = re.compile(r"^[ \t]*#[ \t]*(?:define|undef)[ \t]+(\w+)", re.MULTILINE)
+_UNTOUCHED = '#include "Python.h"\n#ifndef Py_PYTHON_H\n'
+"""A verbatim block of ``cdef extern from "Python.h"`` would stand between the two."""
 _HARMLESS = {"PY_SSIZE_T_CLEAN", "CYTHON_LIMITED_API"}
 _COMMENT = re.compile(r"/\*(?:(?!\*/).)*\*/")
 _FOLDERS = ("-iquote", "-I")
@@ -65,10 +67,11 @@ def headers_first(c_text: str, cplus: bool) -> tuple[str, ...]:
     """
     head, early, rest = c_text.partition(_EARLY)
     before = head.partition("#include")[0]
-    known = [*_PYTHON, "cmath"]
-    if not early or _INCLUDE.findall(head) != known or set(_DEFINE.findall(before)) - _HARMLESS:
+    found = tuple(_INCLUDE.findall(head))
+    known = found in (_PYTHON, (*_PYTHON, "cmath"))  # Cython < 3.3 leaves that to the user's C++
+    if not (early and known and _UNTOUCHED in head) or set(_DEFINE.findall(before)) - _HARMLESS:
         return ()
-    names = tuple(known if cplus else _PYTHON)
+    names = found if cplus else _PYTHON
     return (*names, *_NUMPY) if _begins_with_numpy(rest) else names
 
 
