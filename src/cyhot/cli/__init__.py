@@ -60,6 +60,8 @@ def build(
     values: dict[str, object] = {"verbose": 0}
     if profile or out:
         values["profile"] = profile or "release"
+    if out:
+        values["standalone"] = True
     session = current_session().updated(values)
     stop_telling = subscribe(_Teller(quiet or as_json, verbose))
     report = commands.build_all(targets, jobs, session)
