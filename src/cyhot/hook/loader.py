@@ -6,6 +6,7 @@ A module's ``__file__`` is its source (so resources, `inspect` and reloaders fin
 
 from __future__ import annotations
 
+import sys
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 
 from ..building.request import Source
@@ -46,6 +47,9 @@ class Loader(ExtensionFileLoader):
         hit = request.find()
         if request.is_served(hit):
             self._needs = hit.needs
+            client = sys.modules.get("cyhot.worker.client")
+            if client is not None:
+                client.settle(request)
             return hit.image
         from ..worker.client import ensure
 

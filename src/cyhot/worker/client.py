@@ -118,6 +118,19 @@ def _by_worker(request: Request, ahead: Ahead | None) -> str:
     raise BrokenLine("what it built did not match the sources")
 
 
+def settle(request: Request) -> None:
+    """Hear the end of a build that was begun ahead, and is done: it may have warnings to tell."""
+    line = _ahead.pop(request.key, None)
+    if line is None:
+        return
+    try:
+        line.answer(request)
+    except (BrokenLine, _Declined):
+        pass  # the image is there, and right, whatever became of its builder
+    finally:
+        line.close()
+
+
 def _call(request: Request, *, is_ahead: bool = False) -> Line:
     """A line to the worker on which the build was asked for."""
     line = _connect(request)
@@ -277,11 +290,11 @@ def _send_ahead(ahead: Ahead) -> None:
 
 def _tell(request: Request, loud: bool, event: bytes) -> None:
     """Pass an event on, if there is anybody who would hear it."""
-    if loud or "cyhot.events" in sys.modules or "CYHOT_EVENTS" in os.environ:
+    if loud or "cyhot.events" in sys.modules:
         from .. import console, events
 
         console.voice(int(str(request.settings["verbose"])))
-        events.emit(_unpickled(event))
+        events.deliver(_unpickled(event))
 
 
 def _unpickled(data: bytes) -> _Any:

@@ -53,7 +53,6 @@ def _request(job: tuple[Any, ...]) -> Request:
     except OSError:
         pass  # it was removed: the caller is no better off
     # The caller shows what there is to be shown, at its own volume.
-    os.environ.pop("CYHOT_EVENTS", None)
     settings = Settings({**values, "verbose": 0}, origins)
     return Request(Source(*source), settings, parts, Store(root))
 
