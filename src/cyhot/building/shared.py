@@ -147,18 +147,27 @@ def attach(store: Store, wanted: Want, folder: str) -> str:
     """
     there = store.prepared(wanted[2], file_name(wanted))
     path = os.path.join(folder, file_name(wanted))
-    try:
-        with open(store.prepared(wanted[2], _SIZE), encoding="ascii") as file:
-            whole = int(file.read() or 0)
-        st = os.stat(there)
-        if st.st_size == whole:
-            os.link(there, path)
-            store.mark_used(there, st)
-            return path
+    st = _whole(there)
+    if st is None:
         withdraw_image(store, os.path.dirname(there))
+        return ""
+    try:
+        os.link(there, path)
+    except OSError:
+        return ""
+    store.mark_used(there, st)
+    return path
+
+
+def _whole(path: str) -> os.stat_result | None:
+    """The status of a shared module that is as it was made."""
+    try:
+        with open(os.path.join(os.path.dirname(path), _SIZE), encoding="ascii") as file:
+            size = int(file.read() or 0)
+        st = os.stat(path)
     except (OSError, ValueError):
-        pass
-    return ""
+        return None
+    return st if st.st_size == size else None
 
 
 # Making it ---------------------------------------------------------------------------------
