@@ -58,6 +58,7 @@ class Job:
     cplus: bool
     language_level: str
     directives: dict[str, bool]
+    shared: str = ""  # the shared utility module to use
     folder: str = ""
 
     @property
@@ -75,7 +76,9 @@ class Job:
         """The command line's arguments that say the same."""
         directives = [f"--directive={name}={value}" for name, value in self.directives.items()]
         cplus = ["--cplus"] if self.cplus else []
-        return [f"-{self.language_level}", *cplus, *directives, "-o", self.output, self.source]
+        shared = [f"--shared={self.shared}"] if self.shared else []
+        options = [f"-{self.language_level}", *cplus, *directives, *shared]
+        return [*options, "-o", self.output, self.source]
 
     def generated(self) -> dict[str, bytes]:
         """What a side has written for this job, by file name."""
@@ -195,6 +198,7 @@ def _transpile(each: Job) -> str:
         "cplus": each.cplus,
         "language_level": int(each.language_level),
         "directives": each.directives,
+        "shared": each.shared,
     }
     try:
         transpile(TranspileRequest(**request))
