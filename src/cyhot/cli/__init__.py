@@ -19,6 +19,7 @@ from . import layout
 from .base import FAILED, Command, json_option
 from .cache import cache
 from .doctor import doctor
+from .watch import watch
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -153,6 +154,7 @@ def settings_rows(session: Session, path: str, name: str) -> list[dict[str, obje
 
 cli.add_command(cache)
 cli.add_command(doctor)
+cli.add_command(watch)
 
 
 def main() -> None:
