@@ -141,17 +141,17 @@ class _Teller:
 
     def _show_built(self, event: BuildFinished) -> None:
         found = [one for one in event.diagnostics if one.severity in self._wanted]
-        if found:
-            console.show_diagnostics(found, file=sys.stdout)
         reasons = "; ".join(self._reasons.pop(event.name, ()))
         click.echo(f"cyhot: {event.name} built in {event.seconds:.2f} s ({reasons})")
+        if found:
+            console.show_diagnostics(found, file=sys.stdout)
 
 
 class _JsonTeller:
     """Prints each event as a line of JSON."""
 
     def __call__(self, event: Event) -> None:
-        print(to_json(event), flush=True)
+        click.echo(to_json(event))  # one write: lines of threads that build do not mix
 
     def told(self, rebuilder: Rebuilder, built: bool) -> None:
         """All of it was an event already."""
