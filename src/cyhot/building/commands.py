@@ -143,7 +143,7 @@ def in_threads(function: Callable[[T], R], items: Sequence[T], jobs: int) -> lis
         crew.check()
         return function(item)
 
-    with ThreadPoolExecutor(jobs) as pool, _ended_with_us(crew):
+    with ThreadPoolExecutor(jobs, "cyhot-build") as pool, _ended_with_us(crew):
         futures = [pool.submit(call, item) for item in items]
         try:
             return [future.result() for future in futures]

@@ -22,11 +22,10 @@ from ..events import (
     Settled,
     WatchStarted,
     emit,
-    subscribe,
     to_json,
 )
 from ..hook import current_session
-from .base import Command, json_option
+from .base import Command, json_option, telling
 
 if TYPE_CHECKING:
     from ..live.rebuild import Rebuilder
@@ -55,12 +54,8 @@ def watch(
     values: dict[str, object] = {"verbose": 0, **({"profile": profile} if profile else {})}
     rebuilder = Rebuilder(targets, lambda: current_session().updated(values), jobs)
     teller = _JsonTeller() if as_json else _Teller(verbose)
-    with _until_interrupted():
-        stop_telling = subscribe(teller)
-        try:
-            _watch(rebuilder, teller.told)
-        finally:
-            stop_telling()
+    with _until_interrupted(), telling(teller, progress=not as_json):
+        _watch(rebuilder, teller.told)
 
 
 @contextlib.contextmanager
@@ -123,9 +118,9 @@ class _Teller:
             case BuildFinished():
                 self._show_built(event)
             case WatchStarted():
-                click.echo(_started(event))
-            case Noticed(text, _) if not text.startswith("compiling "):
-                console.notice(text)
+                _echo(_started(event))
+            case Noticed() if not console.is_compiling(event):
+                console.notice(event.text)
 
     def told(self, rebuilder: Rebuilder, built: bool) -> None:
         """Show the errors that there are, unless they are the last that was shown."""
@@ -137,12 +132,12 @@ class _Teller:
         for diagnostics in found:
             console.show_diagnostics(diagnostics, file=sys.stdout)
         if failed or not built:
-            click.echo(f"cyhot: {_modules(len(failed))} to be mended")
+            _echo(f"cyhot: {_modules(len(failed))} to be mended")
 
     def _show_built(self, event: BuildFinished) -> None:
         found = [one for one in event.diagnostics if one.severity in self._wanted]
         reasons = "; ".join(self._reasons.pop(event.name, ()))
-        click.echo(f"cyhot: {event.name} built in {event.seconds:.2f} s ({reasons})")
+        _echo(f"cyhot: {event.name} built in {event.seconds:.2f} s ({reasons})")
         if found:
             console.show_diagnostics(found, file=sys.stdout)
 
@@ -155,6 +150,10 @@ class _JsonTeller:
 
     def told(self, rebuilder: Rebuilder, built: bool) -> None:
         """All of it was an event already."""
+
+
+def _echo(text: str) -> None:
+    console.tell(text, file=sys.stdout)
 
 
 def _started(event: WatchStarted) -> str:
