@@ -53,6 +53,7 @@ class Attempt:
 
     Attributes:
         spec: How the module is built, as far as it is known by now.
+        asked: What was transpiled, and how.
         result: What transpiling gave.
         image: The image's path in the temporary folder.
         read: Files that the C compiler read.
@@ -64,6 +65,7 @@ class Attempt:
         warnings: What Cython and the compilers had to say.
     """
 
+    asked: TranspileRequest
     result: TranspileResult
     image: str
     can: Abilities
@@ -87,6 +89,7 @@ class Attempt:
         self.phases: dict[str, float] = {}
         self.warnings: list[Diagnostic] = []
         self.tools: list[tuple[str, str]] = []
+        self.wants: list[tuple[object, ...]] = []
 
     def run(self) -> None:
         """Make the image.
@@ -156,6 +159,7 @@ class Attempt:
             line_directives=spec.profile == "debug",
         )
         result = transpile(request)
+        self.asked = request
         self.steps.append(("cython", *request.options()))
         self.warnings.extend(result.warnings)
         return result

@@ -20,6 +20,7 @@ from .base import FAILED, Command, json_option, telling
 from .cache import cache
 from .doctor import doctor
 from .watch import watch
+from .worker import worker
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -154,6 +155,7 @@ def settings_rows(session: Session, path: str, name: str) -> list[dict[str, obje
 cli.add_command(cache)
 cli.add_command(doctor)
 cli.add_command(watch)
+cli.add_command(worker)
 
 
 def main() -> None:

@@ -13,7 +13,10 @@ from .session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import CodeType, ModuleType
+
+    from ..building.request import Request
 
 _loaded: set[str] = set()
 """Images that this process has mapped. The same path again would give the old module back."""
@@ -41,9 +44,15 @@ class Loader(ExtensionFileLoader):
         hit = request.find()
         if request.is_served(hit):
             return hit.image
-        from ..building.run import ensure
+        from ..worker.client import ensure
 
-        return ensure(request, hit)
+        return ensure(request, hit, self._wanted_next)
+
+    def _wanted_next(self) -> Iterator[Request]:
+        """What will probably be imported after this module, and has to be built."""
+        from .ahead import wanted_next
+
+        return wanted_next(self.session, self.source)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """A new, not yet executed module of the source's image."""
