@@ -118,12 +118,15 @@ class Progress:
 
     def __call__(self, event: Event) -> None:
         """Take an event."""
+        ended = None
         with self._lock:
             self._tally.take(event, time.monotonic())
             if self._tally.idle:
-                self._end()
+                ended = self._end()
             elif self._timer is None:
                 self._wait(SHOW_AFTER)
+        if ended is not None:
+            ended.join()  # not under the lock, which it may be waiting for
 
     def _wait(self, seconds: float) -> None:
         self._timer = threading.Timer(seconds, self._show)
@@ -131,14 +134,16 @@ class Progress:
         self._timer.daemon = True
         self._timer.start()
 
-    def _end(self) -> None:
+    def _end(self) -> threading.Timer | None:
+        """Erase what is drawn; gives the thread that is to end."""
         global _drawn
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
         if _drawn is not None:
             drawn, _drawn = _drawn, None
             drawn.stop()
+        return timer
 
     def _show(self) -> None:
         """Show it for the first time, or say it once more."""

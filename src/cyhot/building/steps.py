@@ -23,7 +23,7 @@ from .depfile import parse as parse_depfile
 from .diagnose import compiler_diagnostics
 from .header import read_header
 from .inputs import Prober
-from .observe import find_package, hash_file
+from .observe import LAUNCHERS, find_package, hash_file
 from .packages import cimported_packages, get_include, header_folders, numpy_include
 from .pyxbld import Special, special_build
 from .request import Request
@@ -268,31 +268,35 @@ class Attempt:
         cplus = source.endswith(_CPLUS)
         compiler = self._compiler(cplus)
         options = self._options(compiler, cplus)
-        words = (*compiler.command, *options, *self._debug_options(options))
-        self.steps.append(self._identity((*words, source)))
         launcher = self.settings.text("launcher")
-        out = ("-MD", "-MF", f"{target}.d", "-c", source, "-o", target)
-        return Command((*([launcher] if launcher else []), *words, *out), self.folder)
+        words = (*([launcher] if launcher else []), *compiler.command)
+        launched = os.path.basename(words[0]) in LAUNCHERS or bool(launcher)
+        # Our folder's name is another one for each build. Were it in the command line or in what
+        # the preprocessor gives, launchers like sccache would never see the same thing twice.
+        has_debug = has_debug_information(options)
+        here = os.path.dirname(self.folder) if launched and has_debug else self.folder
+        debug = self._debug_options(here) if has_debug else []
+        self.steps.append(self._identity((*compiler.command, *options, *debug, source)))
+        name, out = (path.removeprefix(here + os.sep) for path in (source, target))
+        beside = ("-iquote", os.path.relpath(self.folder, here))
+        files = (*beside, "-MD", "-MF", f"{out}.d", "-c", name, "-o", out)
+        return Command((*words, *options, *debug, *files), here, own_temporary=not launched)
 
     def _options(self, compiler: Compiler, cplus: bool) -> list[str]:
         spec = self.spec
         # Quoted includes are looked for beside the source, as if the C file lay there.
-        quoted = ("-iquote", os.path.dirname(spec.path), "-iquote", self.folder)
         return [
             *compile_flags(spec.profile, compiler, cplus, os.environ),
-            *quoted,
+            *("-iquote", os.path.dirname(spec.path)),
             *(f"-I{folder}" for folder in (*spec.include_dirs, *python_include_dirs())),
             *(f"-D{n}" if v is None else f"-D{n}={v}" for n, v in spec.define_macros),
             *(f"-U{name}" for name in spec.undef_macros),
             *spec.extra_compile_args,
         ]
 
-    def _debug_options(self, options: list[str]) -> list[str]:
-        """File names in the C are relative to a folder that is gone when a debugger reads them."""
-        if not has_debug_information(options):
-            return []
-        root = source_root(self.spec.path, self.spec.name)
-        return [f"-fdebug-prefix-map={self.folder}={root}"]
+    def _debug_options(self, here: str) -> list[str]:
+        """Options for where debuggers look for files that the C names relative to its root."""
+        return [f"-fdebug-prefix-map={here}={source_root(self.spec.path, self.spec.name)}"]
 
     def _identity(self, words: tuple[str, ...]) -> tuple[str, ...]:
         """A command line without the folder and the C file: those are named after contents."""
