@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import read_source
 from .inputs import Prober, glob_row
-from .observe import FileSig, Observer, file_sig, hash_file
+from .observe import FileSig, Observer, file_sig, hash_file, is_young
 from .recipe import KeyParts, image_digest
 from .record import Closure, DirRow, FileRow, Record, ToolRow, differences
 from .toolchain import CYTHON
@@ -25,6 +25,7 @@ from .transpile import Opened
 
 if TYPE_CHECKING:
     from .steps import Attempt
+    from .store import Hit
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,34 @@ class Read:
     via: str
 
 
+Known = dict[tuple[str, FileSig], str]
+"""Content hashes of files, by path and signature."""
+
+
+def known_contents(hit: Hit) -> Known:
+    """The contents of files that earlier records know, as long as their signatures are the same.
+
+    A signature that was noted in the clock tick of the file's last change proves nothing.
+    """
+    lists = [(found.files, found.as_of) for found in (hit.record, hit.shared) if found]
+    return {
+        (row[0], row[1]): row[2]
+        for rows, as_of in lists
+        for row in rows
+        if not is_young(row[1][1:3], as_of)
+    }
+
+
 class Inputs:
     """Collects the inputs of one image.
 
     Args:
         system_dirs: Folders whose files change with an installation, not with the user's work.
+        known: Contents that need not be hashed again.
     """
 
-    def __init__(self, system_dirs: Iterable[str]) -> None:
+    def __init__(self, system_dirs: Iterable[str], known: Known | None = None) -> None:
+        self._known = known or {}
         self._system = tuple(
             f"{os.path.abspath(folder)}{os.sep}" for folder in (*system_dirs, *_python_dirs())
         )
@@ -72,7 +93,7 @@ class Inputs:
             if sig is None:
                 self.missing.append(file.path)
             else:
-                content = hash_file(file.path)
+                content = self._known.get((file.path, sig)) or hash_file(file.path)
                 self._put((file.path, sig, content, file.relation, file.via))
 
     def _put(self, row: FileRow) -> None:
@@ -283,11 +304,12 @@ def _imported_cython() -> str:
 # The record ----------------------------------------------------------------------------------
 
 
-def collect(attempt: Attempt) -> Inputs:
+def collect(attempt: Attempt, known: Known) -> Inputs:
     """All inputs of an attempt, with how each was reached."""
     path, stem = attempt.source.path, attempt.stem
     special, listing = f"{stem}.pyxbld", f"{stem}.pyxdep"
-    inputs = Inputs((*attempt.can.system_dirs, os.path.dirname(attempt.result.standard)))
+    folders = (*attempt.can.system_dirs, os.path.dirname(attempt.result.standard))
+    inputs = Inputs(folders, known)
     inputs.opened(attempt.result.opened)
     for file, _content in attempt.special.inputs:
         relation = ("of", path) if file == special else ("imported by", special)
@@ -333,10 +355,10 @@ def _add_options(attempt: Attempt, inputs: Inputs, own: dict[str, str]) -> None:
 
 
 def build_record(
-    parts: KeyParts, attempt: Attempt, reasons: tuple[str, ...]
+    parts: KeyParts, attempt: Attempt, reasons: tuple[str, ...], known: Known
 ) -> tuple[Record, Closure, Inputs]:
     """The record of an attempt's image, its system files, and the inputs of both."""
-    result, inputs = attempt.result, collect(attempt)
+    result, inputs = attempt.result, collect(attempt, known)
     tools = tool_rows((CYTHON, *attempt.tools, *inputs.tools), Observer())
     own, system = inputs.dirs([attempt.prober, result.prober])
     record = Record()
@@ -353,6 +375,7 @@ def build_record(
     record.reasons = reasons
     record.seconds = sum(attempt.phases.values())
     record.image_size = os.stat(attempt.image).st_size
+    record.needs = tuple((os.path.basename(p), os.stat(p).st_size) for p in attempt.beside)
     identities = [(tool[1], tool[4]) for tool in tools]
     # What was found decides as well as what is in it: an __init__.py that came or went, say.
     found = tuple((folder, absent, present) for folder, _sig, absent, present in record.dirs)

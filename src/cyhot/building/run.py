@@ -16,7 +16,7 @@ from .. import console
 from ..errors import CompileError, Diagnostic, StoreError
 from ..events import BuildFailed, BuildFinished, BuildStarted, Noticed, emit
 from . import deliver, publish
-from .assemble import build_record, find_change
+from .assemble import build_record, find_change, known_contents
 from .evict import evict_now_and_then
 from .observe import Observer
 from .plan import Reason, explain, other_recipe
@@ -120,6 +120,7 @@ class _Builder:
         self.source = request.source
         self.store = store
         self.reasons = tuple(map(str, why_stale(request, hit, store)))
+        self.known = known_contents(hit)
         self.seen: dict[str, str] = {}
 
     def build(self) -> str:
@@ -154,7 +155,9 @@ class _Builder:
     def _attempt(self, folder: str) -> tuple[str, Attempt]:
         attempt = Attempt(self.request, self.store, folder)
         attempt.run()
-        record, closure, inputs = build_record(self.request.parts, attempt, self.reasons)
+        record, closure, inputs = build_record(
+            self.request.parts, attempt, self.reasons, self.known
+        )
         changed = find_change(record, closure, inputs, attempt, self.seen)
         self.seen.update(inputs.contents())
         if changed:

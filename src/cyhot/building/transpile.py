@@ -76,6 +76,8 @@ class TranspileRequest:
         annotate: Whether to write the HTML annotation beside the C file.
         line_directives: Whether to write ``#line`` into the C file, so that debuggers show the
             source.
+        shared: Qualified name of the shared utility module that the C is to import, `""` for
+            none.
     """
 
     source: str
@@ -89,6 +91,7 @@ class TranspileRequest:
     compile_time_env: dict[str, object] = field(default_factory=dict)
     annotate: bool = False
     line_directives: bool = False
+    shared: str = ""
 
     def options(self) -> tuple[str, ...]:
         """What of this is part of an image's identity, as text."""
@@ -97,6 +100,7 @@ class TranspileRequest:
             self.language_level,
             self.line_directives,
             sorted(self.directives.items()),
+            self.shared,
         )
         more = (sorted(self.forced.items()), self.include_path)
         return tuple(map(repr, (*parts, *more, sorted(self.compile_time_env.items()))))
@@ -108,13 +112,14 @@ class TranspileRequest:
             self.cplus,
             self.language_level,
             self.include_path,
+            self.shared,
             *(tuple(sorted(table.items())) for table in tables),
         )
 
     @classmethod
     def of_shape(cls, source: str, shape: tuple[Any, ...]) -> TranspileRequest:
         """A request with the options that `shape` gave."""
-        cplus, language_level, include_path, directives, forced, env = shape
+        cplus, language_level, include_path, shared, directives, forced, env = shape
         return cls(
             source=source,
             module_name="",
@@ -122,6 +127,7 @@ class TranspileRequest:
             cplus=cplus,
             language_level=language_level,
             include_path=tuple(include_path),
+            shared=shared,
             directives=dict(directives),
             forced=dict(forced),
             compile_time_env=dict(env),
@@ -249,6 +255,7 @@ class Prepared:
         levels = set(re.findall(r"language_level\s*=\s*(\w+)", text))
         return (
             leading_cimports(text)[: len(self.names)] == self.names
+            and "np_pythran" not in text  # includes headers before all that is cimported
             and request.source.endswith(".pyx")
             # It is read first, and what it cimports comes before all else.
             and not os.path.exists(f"{request.source[:-4]}.pxd")
@@ -261,6 +268,32 @@ class Prepared:
         if is_young(file.sig[1:3], self.as_of):
             return hash_file(file.path) == file.content
         return file_sig(file.path) == file.sig
+
+
+def generate_shared(path: str, name: str, cplus: bool) -> str:
+    """Generate the C of Cython's shared utility module.
+
+    Args:
+        path: The C file to write.
+        name: The module's name.
+        cplus: Whether to generate C++.
+
+    Returns:
+        What is wrong, `""` if it was written.
+    """
+    from Cython.Build.SharedModule import generate_shared_module
+    from Cython.Compiler.Options import CompilationOptions, default_options
+
+    with _lock, _uncollected(), _pristine(TranspileRequest(path, name, path)):
+        options = CompilationOptions(
+            default_options,
+            shared_c_file_path=path,
+            module_name=name,
+            cplus=int(cplus),
+            errors_to_stderr=0,
+        )
+        error, _data = generate_shared_module(options)
+    return str(error) if error or not os.path.exists(path) else ""
 
 
 @contextmanager
@@ -419,6 +452,7 @@ class _Run:
                 errors_to_stderr=0,
                 annotate="default" if request.annotate else False,
                 emit_linenums=request.line_directives,
+                shared_utility_qualified_name=request.shared or None,
             )
         except ValueError as error:
             raise self._failure([Diagnostic(

@@ -61,6 +61,8 @@ def build(
     values: dict[str, object] = {"verbose": 0}
     if profile or out:
         values["profile"] = profile or "release"
+    if out:
+        values["standalone"] = True
     session = current_session().updated(values)
     with telling(_Teller(quiet or as_json, verbose), progress=not (quiet or as_json)):
         report = commands.build_all(targets, jobs, session)

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 
 from ..building.request import Request, Source
 from ..errors import read_source
-from . import commands
 from .finder import Finder
 from .loader import Loader
 from .session import Session
@@ -63,6 +62,8 @@ def _absolute(base: str, package: str) -> str | None:
 
 def wanted_next(session: Session, source: Source) -> Iterator[Request]:
     """The modules to build while `source` is being built, the likeliest first."""
+    if "." not in source.name and not _IMPORT.search(_text(source)):
+        return
     seen = {source.path}
     count = 0
     for found in _likely(session, source):
@@ -89,17 +90,25 @@ def _likely(session: Session, source: Source) -> Iterator[Source]:
 
 
 def _imports_of(source: Source, finder: Finder) -> Iterator[Source]:
+    from . import commands
+
     package = source.name if source.is_package else source.name.rpartition(".")[0]
-    stem = os.path.splitext(source.path)[0]
-    text = (read_source(source.path) or "") + "\n" + (read_source(f"{stem}.pxd") or "")
-    for name in imported(text, package):
+    for name in imported(_text(source), package):
         spec, _ = commands.locate(name, finder)
         if spec is not None and isinstance(spec.loader, Loader):
             yield spec.loader.source
 
 
+def _text(source: Source) -> str:
+    """The text of a source and of its own ``.pxd``."""
+    stem = os.path.splitext(source.path)[0]
+    return (read_source(source.path) or "") + "\n" + (read_source(f"{stem}.pxd") or "")
+
+
 def _package_of(source: Source) -> Iterator[Source]:
     """All modules of the top-level package that a source is in."""
+    from . import commands
+
     depth = source.name.count(".") + source.is_package
     if depth:
         folder = source.path

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
+from .. import console
 from ..building import publish
 from ..building.commands import in_threads
 from ..building.observe import file_sig
@@ -224,6 +225,7 @@ def build_sources(found: Sequence[Source], jobs: int | None, session: Session) -
     stale = [(request, hit) for request, hit in wanted if not request.is_served(hit)]
     built = [_up_to_date(request, hit) for request, hit in wanted if request.is_served(hit)]
     if stale:
+        console.voice(int(str(stale[0][0].settings["verbose"])))  # before there is anything to tell
         emit(BatchStarted(tuple(request.source.name for request, _ in stale)))
         try:
             built += in_threads(build_one, _longest_first(stale), many)

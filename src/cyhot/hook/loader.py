@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 
 from ..building.request import Source
+from ..building.store import needs_of
 from .session import Session
 
 TYPE_CHECKING = False
@@ -33,6 +34,7 @@ class Loader(ExtensionFileLoader):
         super().__init__(source.name, source.path)
         self.session = session
         self.source = source
+        self._needs: tuple[str, ...] = ()
 
     def image(self) -> str:
         """The path of an image that matches the source now.
@@ -43,10 +45,13 @@ class Loader(ExtensionFileLoader):
         request = self.session.request(self.source)
         hit = request.find()
         if request.is_served(hit):
+            self._needs = hit.needs
             return hit.image
         from ..worker.client import ensure
 
-        return ensure(request, hit, self._wanted_next)
+        image = ensure(request, hit, self._wanted_next)
+        self._needs = needs_of(image)
+        return image
 
     def _wanted_next(self) -> Iterator[Request]:
         """What will probably be imported after this module, and has to be built."""
@@ -70,7 +75,16 @@ class Loader(ExtensionFileLoader):
         module.__file__ = self.source.path
         return module
 
+    def _provide(self, image: str) -> None:
+        """Have what an image imports from beside it importable."""
+        if self._needs:
+            from .companion import provide
+
+            for name in self._needs:
+                provide(image, name)
+
     def _map(self, image: str, spec: ModuleSpec) -> ModuleType:
+        self._provide(image)
         path = image
         if image in _loaded:
             from .execute import private_copy
@@ -117,6 +131,7 @@ class Reloader(Loader):
         image = self.image()
         from .execute import private_copy, run_in
 
+        self._provide(image)
         _loaded.add(image)
         run_in(module, private_copy(image), self.source.name)
         module.__dict__["__cached__"] = image

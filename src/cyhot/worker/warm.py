@@ -75,7 +75,7 @@ class Plain(Point):
 
 def up() -> None:
     """Import all that a build needs and run a compile whose result nobody wants."""
-    from ..building import msvc, pyxbld, run, steps  # noqa: F401
+    from ..building import msvc, pch, prepare, pyxbld, run, shared, steps  # noqa: F401
     from . import job  # noqa: F401
 
     with tempfile.TemporaryDirectory(prefix="cyhot-") as folder:
