@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from .errors import CompileError, Diagnostic, SettingsError, worth_telling
 from .events import BuildFinished, BuildStarted, Event, Noticed, subscribe
+from .progress import Progress, above, can_draw, is_terminal
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -52,7 +53,17 @@ def notice(text: str) -> None:
     Args:
         text: The line, without its end.
     """
-    _write(sys.stderr, f"cyhot: {text}\n")
+    tell(f"cyhot: {text}", file=sys.stderr)
+
+
+def tell(text: str, *, file: TextIO | None) -> None:
+    """Write a line, above the progress that may be shown.
+
+    Args:
+        text: The line, without its end.
+        file: The stream.
+    """
+    _write(file, f"{text}\n")
 
 
 def _count(error: SettingsError) -> str:
@@ -77,12 +88,7 @@ def _text_of(part: str | Diagnostic) -> str:
 
 
 def _wants_colour(stream: TextIO | None) -> bool:
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        return False
-    try:
-        return stream is not None and stream.isatty()
-    except (AttributeError, ValueError):  # not quite a stream, or a closed one
-        return False
+    return not os.environ.get("NO_COLOR") and is_terminal(stream)
 
 
 def _coloured(parts: list[str | Diagnostic], stream: TextIO | None) -> str | None:
@@ -123,6 +129,8 @@ def _write(stream: TextIO | None, text: str) -> None:
     if stream is None:  # pythonw, or closed by a daemon's start
         return
     try:
+        if is_terminal(stream) and above(text):
+            return
         stream.write(_encodable(text, stream))
         stream.flush()
     except (OSError, ValueError, AttributeError):
@@ -155,16 +163,40 @@ def voice(volume: int) -> None:
     if not _speaking:
         _speaking = True
         subscribe(_speak)
+        subscribe(_show_progress)
+
+
+def show_progress(*, alone: bool) -> Progress:
+    """A listener that shows on standard error how far builds are that take longer than a second.
+
+    Args:
+        alone: Whether nobody but cyhot writes to the terminal.
+    """
+    return Progress(notice, alone=alone)
+
+
+_progress = show_progress(alone=False)
+
+
+def _show_progress(event: Event) -> None:
+    if _volume:
+        _progress(event)
 
 
 def _speak(event: Event) -> None:
     match event:
         case Noticed(text, level) if level <= _volume:
-            notice(text)
+            if not (is_compiling(event) and can_draw()):
+                notice(text)
         case BuildStarted(name, _, reasons) if _volume > 1:
             notice(f"{name}: rebuilt because {'; '.join(reasons)}")
         case BuildFinished() if _volume:
             _speak_finished(event)
+
+
+def is_compiling(event: Noticed) -> bool:
+    """Whether it says what is compiled, which the progress does as well."""
+    return event.text.startswith("compiling ")
 
 
 def _speak_finished(event: BuildFinished) -> None:

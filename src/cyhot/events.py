@@ -79,7 +79,62 @@ class Noticed:
     level: int = 1
 
 
-Event = BuildStarted | BuildFinished | BuildFailed | Noticed
+@dataclass(frozen=True)
+class BatchStarted:
+    """Several modules are about to be compiled, side by side.
+
+    Attributes:
+        names: Their full names.
+    """
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BatchFinished:
+    """All of a batch's modules are compiled, or failed to."""
+
+
+@dataclass(frozen=True)
+class WatchStarted:
+    """From now on what is saved is built.
+
+    Attributes:
+        paths: What is watched, as it was named.
+        modules: How many modules that is.
+        up_to_date: How many of them needed no build.
+        failed: How many of them do not compile.
+        polling: Whether it has to be looked at again and again.
+    """
+
+    paths: tuple[str, ...]
+    modules: int
+    up_to_date: int
+    failed: int
+    polling: bool
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What was saved is dealt with.
+
+    Attributes:
+        paths: The files that changed.
+        built: How many modules were compiled.
+        failed: How many modules do not compile at present.
+        seconds: How long it took.
+    """
+
+    paths: tuple[str, ...]
+    built: int
+    failed: int
+    seconds: float
+
+
+Event = (
+    BuildStarted | BuildFinished | BuildFailed | Noticed
+    | BatchStarted | BatchFinished | WatchStarted | Settled
+)  # fmt: skip
 Listener = Callable[[Event], None]
 
 _listeners: list[Listener] = []
@@ -121,10 +176,15 @@ def deliver(event: Event) -> None:
             sys.excepthook(*sys.exc_info())
 
 
-def _append(path: str, event: Event) -> None:
+def to_json(event: Event) -> str:
+    """An event as a line of JSON, without its end."""
     import json
 
-    line = json.dumps({"event": type(event).__name__, "pid": os.getpid(), **asdict(event)})
+    return json.dumps({"event": type(event).__name__, "pid": os.getpid(), **asdict(event)})
+
+
+def _append(path: str, event: Event) -> None:
+    line = to_json(event)
     # One write to a file opened for appending: lines of several processes do not mix.
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:

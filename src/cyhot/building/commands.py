@@ -31,10 +31,18 @@ _ENDING = tuple(
 
 @dataclass(frozen=True)
 class Command:
-    """A command line and where it runs."""
+    """A command line and where it runs.
+
+    Attributes:
+        args: The command line.
+        folder: Where it runs.
+        own_temporary: Whether its temporary files go there as well. What a command leaves running
+            (sccache its server) outlives the folder, and has to have another.
+    """
 
     args: tuple[str, ...]
     folder: str
+    own_temporary: bool = True
 
     def __str__(self) -> str:
         import shlex
@@ -54,7 +62,7 @@ class Finished:
 
 def environment(temporary: str) -> dict[str, str]:
     """The environment for compilers: messages in English, temporary files in our folder."""
-    return {**os.environ, "LC_ALL": "C", "TMPDIR": temporary}
+    return {**os.environ, "LC_ALL": "C", **({"TMPDIR": temporary} if temporary else {})}
 
 
 class Stopped(KeyboardInterrupt):
@@ -143,7 +151,7 @@ def in_threads(function: Callable[[T], R], items: Sequence[T], jobs: int) -> lis
         crew.check()
         return function(item)
 
-    with ThreadPoolExecutor(jobs) as pool, _ended_with_us(crew):
+    with ThreadPoolExecutor(jobs, "cyhot-build") as pool, _ended_with_us(crew):
         futures = [pool.submit(call, item) for item in items]
         try:
             return [future.result() for future in futures]
@@ -253,7 +261,7 @@ class _Running:
             self.process = subprocess.Popen(
                 self.command.args,
                 cwd=self.command.folder,
-                env=environment(self.command.folder),
+                env=environment(self.command.folder if self.command.own_temporary else ""),
                 stdin=subprocess.DEVNULL,
                 stdout=self.output,
                 stderr=subprocess.STDOUT,

@@ -25,7 +25,7 @@ from .depfile import parse as parse_depfile
 from .diagnose import compiler_diagnostics
 from .header import read_header
 from .inputs import Prober
-from .observe import find_package, hash_file
+from .observe import LAUNCHERS, find_package, hash_file
 from .packages import cimported_packages, get_include, header_folders, numpy_include
 from .prepare import Want, has_failed
 from .pyxbld import Special, special_build
@@ -394,31 +394,60 @@ class Attempt:
         cplus = source.endswith(_CPLUS)
         compiler = self._compiler(cplus)
         options = self._options(compiler, cplus)
-        words = (*compiler.command, *options, *self._debug_options(options))
-        self.steps.append(self._identity((*words, source)))
+        self.steps.append(self._identity((*compiler.command, *options, source)))
+        has_debug = has_debug_information(options)
         launcher = self.settings.text("launcher")
-        out = ("-MD", "-MF", f"{target}.d", "-c", source, "-o", target)
-        return Command((*([launcher] if launcher else []), *words, *out), self.folder)
+        words = (*([launcher] if launcher else []), *compiler.command)
+        if not (launcher or os.path.basename(words[0]) in LAUNCHERS):
+            return self._command(words, options, has_debug, source, target)
+        # Our folder's name is another one for each build. Were it in the command line or in what
+        # the preprocessor gives, sccache and its like would never see the same thing twice.
+        here = os.path.dirname(self.folder) if has_debug else self.folder
+        return self._command(words, options, has_debug, source, target, here)
+
+    def _command(
+        self,
+        words: tuple[str, ...],
+        options: list[str],
+        has_debug: bool,
+        source: str,
+        target: str,
+        here: str = "",
+    ) -> Command:
+        """A command that compiles.
+
+        Args:
+            words: The compiler, with what stands in front of it.
+            options: Its options.
+            has_debug: Whether they ask for debug information.
+            source: The C file.
+            target: The object.
+            here: Where it is to run, with names relative to that; our folder, absolute, for `""`.
+        """
+        folder = here or self.folder
+        debug = self._debug_options(folder) if has_debug else []
+        own = os.path.relpath(self.folder, here) if here else self.folder
+        if here:
+            source, target = (path.removeprefix(here + os.sep) for path in (source, target))
+        files = ("-MD", "-MF", f"{target}.d", "-c", source, "-o", target)
+        args = (*words, *options, "-iquote", own, *debug, *files)
+        return Command(args, folder, own_temporary=not here)
 
     def _options(self, compiler: Compiler, cplus: bool) -> list[str]:
         spec = self.spec
         # Quoted includes are looked for beside the source, as if the C file lay there.
-        quoted = ("-iquote", os.path.dirname(spec.path), "-iquote", self.folder)
         return [
             *compile_flags(spec.profile, compiler, cplus, os.environ),
-            *quoted,
+            *("-iquote", os.path.dirname(spec.path)),
             *(f"-I{folder}" for folder in (*spec.include_dirs, *python_include_dirs())),
             *(f"-D{n}" if v is None else f"-D{n}={v}" for n, v in spec.define_macros),
             *(f"-U{name}" for name in spec.undef_macros),
             *spec.extra_compile_args,
         ]
 
-    def _debug_options(self, options: list[str]) -> list[str]:
-        """File names in the C are relative to a folder that is gone when a debugger reads them."""
-        if not has_debug_information(options):
-            return []
-        root = source_root(self.spec.path, self.spec.name)
-        return [f"-fdebug-prefix-map={self.folder}={root}"]
+    def _debug_options(self, here: str) -> list[str]:
+        """Options for where debuggers look for files that the C names relative to its root."""
+        return [f"-fdebug-prefix-map={here}={source_root(self.spec.path, self.spec.name)}"]
 
     def _identity(self, words: tuple[str, ...]) -> tuple[str, ...]:
         """A command line without the folder and the C file: those are named after contents."""

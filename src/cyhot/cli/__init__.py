@@ -11,14 +11,15 @@ import click
 
 from .. import __version__, console
 from ..building.report import BuildReport
-from ..events import BuildFinished, BuildStarted, Event, Noticed, subscribe
+from ..events import BuildFinished, BuildStarted, Event, Noticed
 from ..hook import commands, current_session
 from ..hook.session import Session
 from ..settings import FIELDS
 from . import layout
-from .base import FAILED, Command, json_option
+from .base import FAILED, Command, json_option, telling
 from .cache import cache
 from .doctor import doctor
+from .watch import watch
 from .worker import worker
 
 
@@ -63,9 +64,8 @@ def build(
     if out:
         values["standalone"] = True
     session = current_session().updated(values)
-    stop_telling = subscribe(_Teller(quiet or as_json, verbose))
-    report = commands.build_all(targets, jobs, session)
-    stop_telling()
+    with telling(_Teller(quiet or as_json, verbose), progress=not (quiet or as_json)):
+        report = commands.build_all(targets, jobs, session)
     placed = layout.lay_out(report, out) if out and report.ok else []
     if as_json:
         click.echo(json.dumps({**report.to_dict(), "placed": placed}))
@@ -93,8 +93,8 @@ class _Teller:
             case BuildFinished():
                 wanted = ("warning", "note") if self.verbose else ("warning",)
                 console.show_diagnostics(d for d in event.diagnostics if d.severity in wanted)
-            case Noticed(text, _) if not text.startswith("compiling "):
-                console.notice(text)
+            case Noticed() if not console.is_compiling(event):
+                console.notice(event.text)
 
 
 def _summary(report: BuildReport, placed: Sequence[str], out: str | None) -> str:
@@ -156,6 +156,7 @@ def settings_rows(session: Session, path: str, name: str) -> list[dict[str, obje
 
 cli.add_command(cache)
 cli.add_command(doctor)
+cli.add_command(watch)
 cli.add_command(worker)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from .. import console
 from ..errors import CyhotError
+from ..events import Listener, subscribe
 
 FAILED, USAGE = 1, 2
 
@@ -25,3 +28,20 @@ class Command(click.Command):
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@contextmanager
+def telling(teller: Listener, *, progress: bool) -> Iterator[None]:
+    """Have what builds do told.
+
+    Args:
+        teller: Tells it, line by line.
+        progress: Whether to show how far they are, too.
+    """
+    listeners: list[Listener] = [teller, *([console.show_progress(alone=True)] if progress else [])]
+    ends = [subscribe(listener) for listener in listeners]
+    try:
+        yield
+    finally:
+        for end in ends:
+            end()

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
+from .. import console
 from ..building import publish
 from ..building.commands import in_threads
 from ..building.observe import file_sig
@@ -17,8 +18,17 @@ from ..building.plan import Reason
 from ..building.report import BuildReport, Built
 from ..building.request import Request, Source
 from ..building.run import why_stale
+from ..building.store import Hit
 from ..errors import CompileError, CyhotError
-from ..events import BuildFinished, BuildStarted, Event, subscribe
+from ..events import (
+    BatchFinished,
+    BatchStarted,
+    BuildFinished,
+    BuildStarted,
+    Event,
+    emit,
+    subscribe,
+)
 from ..worker.client import ensure
 from . import current_session
 from .finder import Finder, make_spec
@@ -121,13 +131,14 @@ def sources(target: str | os.PathLike[str], session: Session) -> list[Source]:
 def below(folder: str) -> Iterator[Source]:
     """All ``.pyx`` files below a folder."""
     for place, folders, files in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in _SKIPPED)
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in SKIPPED)
         for file in sorted(files):
             if file.endswith(".pyx"):
                 yield source_at(os.path.join(place, file))
 
 
-_SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist"})
+SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist"})
+"""Folders, besides hidden ones, in which no sources are looked for."""
 
 
 def _named(name: str, session: Session) -> list[Source]:
@@ -188,23 +199,82 @@ def build_all(
     targets: Sequence[str | os.PathLike[str]], jobs: int | None, session: Session
 ) -> BuildReport:
     """`build` with the settings of a session."""
-    began = time.perf_counter()
     found: dict[str, Source] = {}
     for target in targets or (os.getcwd(),):
         for source in sources(target, session):
             found.setdefault(source.path, source)
-    requests = [session.request(source) for source in found.values()]
-    built = in_threads(build_one, requests, jobs or _default_jobs(session))
+    return build_sources(list(found.values()), jobs, session)
+
+
+def build_sources(found: Sequence[Source], jobs: int | None, session: Session) -> BuildReport:
+    """Build the images of sources that have none that matches.
+
+    All that are stale are built side by side, in an order that needs no waiting: an image needs
+    other modules' declarations, never their images. The longest come first, so that none is left
+    over when all others are done.
+
+    Args:
+        found: The sources.
+        jobs: How many to build at once; by default as many as there are processors.
+        session: Whose settings hold.
+    """
+    began = time.perf_counter()
+    many = jobs or _default_jobs(session)
+    requests = [session.request(source) for source in found]
+    wanted = list(zip(requests, in_threads(Request.find, requests, many), strict=True))
+    stale = [(request, hit) for request, hit in wanted if not request.is_served(hit)]
+    built = [_up_to_date(request, hit) for request, hit in wanted if request.is_served(hit)]
+    if stale:
+        console.voice(int(str(stale[0][0].settings["verbose"])))  # before there is anything to tell
+        emit(BatchStarted(tuple(request.source.name for request, _ in stale)))
+        try:
+            built += in_threads(build_one, _longest_first(stale), many)
+        finally:
+            emit(BatchFinished())
     built.sort(key=lambda module: module.name)
     return BuildReport(tuple(built), time.perf_counter() - began)
+
+
+def _up_to_date(request: Request, hit: Hit) -> Built:
+    return Built(request.source.name, request.source.path, hit.image, "up to date")
+
+
+def _longest_first(stale: list[tuple[Request, Hit]]) -> list[tuple[Request, Hit]]:
+    known = [hit.record.seconds if hit.record else None for _, hit in stale]
+    sizes = [(file_sig(request.source.path) or (0,))[0] for request, _ in stale]
+    return [stale[index] for index in longest_first(known, sizes)]
+
+
+def longest_first(seconds: Sequence[float | None], sizes: Sequence[int]) -> list[int]:
+    """The order in which tasks that run side by side are all done the soonest.
+
+    Args:
+        seconds: How long each took the last time, None where that is unknown.
+        sizes: How large each is. What is unknown is taken to last in proportion.
+
+    Returns:
+        The tasks' indices, the longest first; the given order where they are equal.
+    """
+    known = [(took, size) for took, size in zip(seconds, sizes, strict=True) if took is not None]
+    total = sum(size for _, size in known)
+    rate = sum(took for took, _ in known) / total if total else 1.0
+    lasting = [
+        rate * size if took is None else took for took, size in zip(seconds, sizes, strict=True)
+    ]
+    return sorted(range(len(lasting)), key=lambda index: -lasting[index])
 
 
 def _default_jobs(session: Session) -> int:
     return int(str(session.process_settings()["jobs"] or os.cpu_count() or 1))
 
 
-def build_one(request: Request) -> Built:
-    """Build one module, and say what came out."""
+def build_one(wanted: tuple[Request, Hit]) -> Built:
+    """Build one module, and say what came out.
+
+    Args:
+        wanted: The module, and what its store had.
+    """
+    request, hit = wanted
     source, events = request.source, []  # type: tuple[Source, list[Event]]
 
     def listen(event: Event) -> None:
@@ -214,7 +284,7 @@ def build_one(request: Request) -> Built:
     unsubscribe = subscribe(listen)
     began = time.perf_counter()
     try:
-        image = ensure(request, request.find())
+        image = ensure(request, hit)
     except CompileError as error:
         return Built(
             source.name, source.path, "", "failed", _reasons(events),

@@ -1,0 +1,56 @@
+"""Which of the changes in watched folders can matter to a build. Pure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from ..hook.commands import SKIPPED
+
+_SUFFIXES = (
+    *(".pyx", ".pxd", ".pxi", ".pyxbld", ".pyxdep"),
+    *(".h", ".hh", ".hpp", ".hxx", ".h++", ".inc", ".inl", ".ipp", ".tpp"),
+    *(".c", ".cc", ".cpp", ".cxx", ".c++", ".C"),
+)
+_NAMES = frozenset({"__init__.py", "pyproject.toml"})
+"""What names packages, and what has settings."""
+
+
+class Scope:
+    """What is wanted to be known.
+
+    Args:
+        trees: Folders, with all below them but what is hidden or never holds sources.
+        files: Files, wherever they are and whatever they are called.
+    """
+
+    def __init__(self, trees: Iterable[str], files: Iterable[str]) -> None:
+        self._trees = [os.path.join(tree, "") for tree in trees]
+        self._files = frozenset(files)
+
+    def matters(self, path: str, *, is_folder: bool = False) -> bool:
+        """Whether a change of a path can change what would be built.
+
+        Editors' backup and swap files (``x.pyx~``, ``.x.pyx.swp``, ``4913``, ``.#x.pyx``,
+        ``#x.pyx#``) are hidden or have no suffix of a source.
+        """
+        if path in self._files:
+            return True
+        folder, name = os.path.split(path)
+        if self._is_skipped(path if is_folder else folder):
+            return False
+        if is_folder:
+            return self._in_tree(path)
+        return name in _NAMES or (name.endswith(_SUFFIXES) and not name.startswith((".", "#")))
+
+    def _in_tree(self, path: str) -> bool:
+        return any(path.startswith(tree) for tree in self._trees)
+
+    def _is_skipped(self, folder: str) -> bool:
+        folder = os.path.join(folder, "")
+        inside = [folder[len(tree) :] for tree in self._trees if folder.startswith(tree)]
+        return bool(inside) and all(map(_is_skipped_below, inside))
+
+
+def _is_skipped_below(path: str) -> bool:
+    return any(part.startswith(".") or part in SKIPPED for part in path.split(os.sep))
