@@ -94,9 +94,9 @@ class Inputs:
             self.tools.append(("package", request.replace(os.sep, "/")))
 
     def dirs(self, probers: Sequence[Prober]) -> tuple[list[DirRow], list[DirRow]]:
-        """What all probers found and missed: the user's folders, system folders."""
+        """What probers found and missed: the user's folders, the folders of installations."""
         whole = Prober()
-        for prober in (*probers, self.prober):
+        for prober in probers:
             whole.seen.update(prober.seen)
             whole.patterns.update(prober.patterns)
         rows = whole.dir_rows()
@@ -338,11 +338,18 @@ def build_record(
     """The record of an attempt's image, its system files, and the inputs of both."""
     result, inputs = attempt.result, collect(attempt)
     tools = tool_rows((CYTHON, *attempt.tools, *inputs.tools), Observer())
-    own, system = inputs.dirs([attempt.prober, result.prober])
+    own, _ = inputs.dirs([attempt.prober, result.prober, inputs.prober])
+    # Where Cython searched has the module's own name in it, so no two modules would share it.
+    _, searched = inputs.dirs([result.prober])
+    _, system = inputs.dirs([attempt.prober, inputs.prober])
     record = Record()
     record.as_of = record.built_at = attempt.began
     record.files = tuple(inputs.own.values())
-    record.dirs = tuple(own)
+    above = f"{_root(attempt)}{os.sep}"
+    record.dirs = tuple(
+        row for row in own if not above.startswith(f"{row[0].rstrip(os.sep)}{os.sep}")
+    )
+    record.distant_dirs = (*searched, *(row for row in own if row not in record.dirs))
     record.globs = (*map(glob_row, inputs.globs), *result.prober.glob_rows())
     record.tools = tuple(tools)
     # Plain tuples: marshal does not write named ones.
@@ -355,12 +362,20 @@ def build_record(
     record.image_size = os.stat(attempt.image).st_size
     identities = [(tool[1], tool[4]) for tool in tools]
     # What was found decides as well as what is in it: an __init__.py that came or went, say.
-    found = tuple((folder, absent, present) for folder, _sig, absent, present in record.dirs)
+    found = tuple((folder, absent, present) for folder, _sig, absent, present in own)
     steps = [*attempt.steps, ("C", hash_file(result.c_path)), ("found", repr(found))]
     record.digest = image_digest(parts, identities, steps, inputs.contents())
     record.image = f"{record.digest[:2]}/{record.digest}/{os.path.basename(attempt.image)}"
     record.shared = ""
     return record, inputs.closure(system, attempt.began), inputs
+
+
+def _root(attempt: Attempt) -> str:
+    """The folder above the one that the module's outermost package is in."""
+    folder = os.path.dirname(attempt.source.path)
+    for _ in range(attempt.source.name.count(".") + attempt.source.is_package + 1):
+        folder = os.path.dirname(folder)
+    return folder
 
 
 def find_change(

@@ -13,11 +13,11 @@ from __future__ import annotations
 import marshal
 import os
 
-from .observe import DirSig, FileSig, Observer, digest, fits, is_young
+from .observe import CLOCK_TICK_NS, DirSig, FileSig, Observer, digest, fits, is_young
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
 FileRow = tuple[str, FileSig, str, str, str]
@@ -43,6 +43,7 @@ class Record:
         "cython_version",
         "digest",
         "dirs",
+        "distant_dirs",
         "files",
         "globs",
         "image",
@@ -62,6 +63,7 @@ class Record:
     as_of: int  # when the signatures were noted, ns since the epoch
     files: tuple[FileRow, ...]
     dirs: tuple[DirRow, ...]
+    distant_dirs: tuple[DirRow, ...]  # above the project, and where Cython searched installations
     globs: tuple[GlobRow, ...]
     tools: tuple[ToolRow, ...]
     shared: str  # the Closure of system files, by name
@@ -87,7 +89,10 @@ class Record:
 
 
 class Closure:
-    """System files (compiler's, Python's, installed packages') that many images share."""
+    """System files (compiler's, Python's, installed packages') that many images share.
+
+    And the folders in which the C compiler looked for them.
+    """
 
     __slots__ = ("as_of", "dirs", "files")
 
@@ -154,22 +159,32 @@ def differences(record: Record, shared: Closure | None, look: Observer) -> Itera
     """
     yield from _file_differences(record.files, record.as_of, look)
     yield from _dir_differences(record.dirs, record.as_of, look)
-    yield from _glob_differences(record.globs, record.as_of, look)
-    yield from _tool_differences(record.tools, record.as_of, look)
+    if record.globs:
+        yield from _glob_differences(record.globs, record.as_of, look)
+    distant = look.distant
+    yield from _tool_differences(record.tools, record.as_of, distant)
+    yield from _dir_differences(record.distant_dirs, record.as_of, distant)
     yield from _search_differences(record, look)
     if shared is not None:
-        yield from _file_differences(shared.files, shared.as_of, look)
-        yield from _dir_differences(shared.dirs, shared.as_of, look)
+        yield from distant.once(shared, lambda: _closure_differences(shared, distant))
     elif record.shared:
         yield "lost", "the list of system headers", "", ""
+
+
+def _closure_differences(shared: Closure, look: Observer) -> tuple[Difference, ...]:
+    return (
+        *_file_differences(shared.files, shared.as_of, look),
+        *_dir_differences(shared.dirs, shared.as_of, look),
+    )
 
 
 def _file_differences(
     rows: tuple[FileRow, ...], as_of: int, look: Observer
 ) -> Iterator[Difference]:
+    limit, present = as_of - CLOCK_TICK_NS, look.sig
     for path, sig, content, _relation, _via in rows:
-        now = look.sig(path)
-        if now == sig and not is_young(sig[1:3], as_of):
+        now = present(path)
+        if now == sig and sig[1] <= limit and sig[2] <= limit:
             continue
         if now is None:
             yield "removed", path, content, ""
@@ -178,8 +193,9 @@ def _file_differences(
 
 
 def _dir_differences(rows: tuple[DirRow, ...], as_of: int, look: Observer) -> Iterator[Difference]:
+    limit, now = as_of - CLOCK_TICK_NS, look.dir
     for folder, sig, absent, present in rows:
-        if look.dir(folder) == sig and not is_young(sig[1:], as_of):
+        if now(folder) == sig and sig[1] <= limit and sig[2] <= limit:
             continue
         for name in _candidates(folder, absent, look):
             if _is_there(folder, name, look):
@@ -285,22 +301,58 @@ def refreshed(record: Record, shared: Closure | None, look: Observer, now: int) 
     Returns:
         Whether something is better known than before, so that writing it down pays.
     """
-    files = _refreshed_files(record.files, look)
-    dirs = tuple((d, look.dir(d) or s, a, p) for d, s, a, p in record.dirs)
-    globs = tuple(_refreshed_glob(row, record.as_of, look) for row in record.globs)
-    tools = tuple((k, r, *_seen(look, k, r, p, s), i) for k, r, p, s, i in record.tools)
-    before = _times(record.files, record.dirs, record.globs)
-    better = _settled(before, record.as_of, _times(files, dirs, globs), now)
-    better = better or tools != record.tools
-    record.files, record.dirs, record.globs, record.tools = files, dirs, globs, tools
-    record.as_of = now
-    if shared is not None and _refresh_closure(shared, look, now):
-        better = True
+    distant, better = look.distant, False
+    if look.looked_closer() or distant.looked_closer():
+        better = _refresh_record(record, look, now)
+    if shared is not None and distant.looked_closer():
+        question = ("refreshed", shared)  # once for all records that share it
+        better |= distant.once(question, lambda: _refresh_closure(shared, distant, now))
     return better
+
+
+def _refresh_record(record: Record, look: Observer, now: int) -> bool:
+    globs = tuple(_refreshed_glob(row, record.as_of, look) for row in record.globs)
+    files: list[tuple[Sig, Sig]] = [(file[1], look.sig(file[0])) for file in record.files]
+    files += [(row[3], look.distant.tool(row[0], row[1])[1]) for row in record.tools]
+    # In a folder where somebody works something comes and goes all the time: to look into it
+    # costs less than to write down each time, for all the modules in it, that nothing matters.
+    calm = now - _CALM_NS
+    if not _any_better(files, record.as_of, now) and not _any_better(
+        _folder_sigs(record, globs, look), record.as_of, calm
+    ):
+        return False
+    distant = look.distant
+    record.files = _refreshed_files(record.files, look)
+    record.dirs = _refreshed_dirs(record.dirs, look)
+    record.distant_dirs = _refreshed_dirs(record.distant_dirs, distant)
+    record.tools = tuple((k, r, *_seen(distant, k, r, p, s), i) for k, r, p, s, i in record.tools)
+    record.globs, record.as_of = globs, now
+    return True
+
+
+_CALM_NS = 60 * 10**9
+
+
+def _folder_sigs(
+    record: Record, globs: tuple[GlobRow, ...], look: Observer
+) -> Iterator[tuple[Sig, Sig]]:
+    """The signatures of all folders in a record, and the present ones."""
+    for row in record.dirs:
+        yield row[1], look.dir(row[0])
+    for row in record.distant_dirs:
+        yield row[1], look.distant.dir(row[0])
+    for (_, _, before), (_, _, after) in zip(record.globs, globs, strict=True):
+        known = dict(before)
+        for path, now in after:
+            yield known.get(path), now
 
 
 def _refreshed_files(rows: tuple[FileRow, ...], look: Observer) -> tuple[FileRow, ...]:
     return tuple((p, look.sig(p) or s, h, r, v) for p, s, h, r, v in rows)
+
+
+def _refreshed_dirs(rows: tuple[DirRow, ...], look: Observer) -> tuple[DirRow, ...]:
+    return tuple((d, look.dir(d) or s, a, p) for d, s, a, p in rows)
 
 
 def _refreshed_glob(row: GlobRow, as_of: int, look: Observer) -> GlobRow:
@@ -321,36 +373,24 @@ def _seen(
 
 
 def _refresh_closure(shared: Closure, look: Observer, now: int) -> bool:
-    files = _refreshed_files(shared.files, look)
-    dirs = tuple((d, look.dir(d) or s, a, p) for d, s, a, p in shared.dirs)
-    before, after = _times(shared.files, shared.dirs), _times(files, dirs)
-    better = _settled(before, shared.as_of, after, now)
-    shared.files, shared.dirs, shared.as_of = files, dirs, now
-    return better
+    sigs: list[tuple[Sig, Sig]] = [(file[1], look.sig(file[0])) for file in shared.files]
+    sigs += [(folder[1], look.dir(folder[0])) for folder in shared.dirs]
+    if not _any_better(sigs, shared.as_of, now):
+        return False
+    shared.files = _refreshed_files(shared.files, look)
+    shared.dirs, shared.as_of = _refreshed_dirs(shared.dirs, look), now
+    return True
 
 
-Times = dict[str, tuple[int, ...]]
+Sig = tuple[int, ...] | None
+"""A file's or folder's; mtime and ctime stand second and third."""
 
 
-def _times(
-    files: tuple[FileRow, ...], dirs: tuple[DirRow, ...], globs: tuple[GlobRow, ...] = ()
-) -> Times:
-    """The signatures of files and folders, by path."""
-    times: Times = {row[0]: row[1] for row in files}
-    times.update((row[0], row[1]) for row in dirs)
-    for _pattern, _result, folders in globs:
-        times.update((path, sig or ()) for path, sig in folders)
-    return times
-
-
-def _settled(before: Times, as_of: int, after: Times, now: int) -> bool:
+def _any_better(pairs: Iterable[tuple[Sig, Sig]], as_of: int, now: int) -> bool:
     """Whether a signature is good from now on that was not good before: other then, or young."""
     return any(
-        not _young(sig, now) and (before.get(path) != sig or _young(before[path], as_of))
-        for path, sig in after.items()
+        after is not None
+        and not is_young(after[1:3], now)
+        and (before != after or is_young(before[1:3], as_of))
+        for before, after in pairs
     )
-
-
-def _young(sig: tuple[int, ...], as_of: int) -> bool:
-    """Whether a signature is of something `is_young`; mtime and ctime stand second and third."""
-    return bool(sig) and is_young(sig[1:3], as_of)

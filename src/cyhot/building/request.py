@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..settings import Settings
 from .observe import Observer
-from .recipe import KeyParts, key
+from .recipe import KeyParts
 from .store import Hit, Store
 
 
@@ -32,11 +32,13 @@ class Request:
 
     __slots__ = ("key", "parts", "settings", "source", "store")
 
-    def __init__(self, source: Source, settings: Settings, parts: KeyParts, store: Store) -> None:
+    def __init__(
+        self, source: Source, settings: Settings, parts: KeyParts, key: str, store: Store
+    ) -> None:
         self.source = source
         self.settings = settings
         self.parts = parts
-        self.key = key(parts)
+        self.key = key
         self.store = store
 
     @property
@@ -51,6 +53,10 @@ class Request:
             return bool(hit.image)
         return self.store.delivered(self.key, hit.image, self.copies)
 
-    def find(self) -> Hit:
-        """Look for an image that matches the source as it is now."""
-        return self.store.find(self.key, Observer())
+    def find(self, look: Observer | None = None) -> Hit:
+        """Look for an image that matches the source as it is now.
+
+        Args:
+            look: Who looks; by default an observer that has seen nothing yet.
+        """
+        return self.store.find(self.key, look or Observer())
