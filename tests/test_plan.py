@@ -104,8 +104,8 @@ def parts_and_key(**changed: object) -> tuple[KeyParts, str]:
     values.update(changed)
     python, environ, settings = (values.pop(n) for n in ("python", "environ", "settings"))
     around = Surroundings(python, build_environment(environ), settings)  # type: ignore[arg-type]
-    made = key_parts(around=around, **values)  # type: ignore[arg-type]
-    return made, key(made, around)
+    values["around"] = around
+    return key_parts(**values), key(**values)  # type: ignore[arg-type]
 
 
 def parts(**changed: object) -> KeyParts:

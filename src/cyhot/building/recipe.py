@@ -93,14 +93,9 @@ def key_parts(*, path: str, name: str, is_package: bool, around: Surroundings) -
     return (("module", module), *around.groups)
 
 
-def key(parts: KeyParts, around: Surroundings) -> str:
-    """The name under which records of a build are kept.
-
-    Args:
-        parts: What is known of the build.
-        around: What they were made with.
-    """
-    return digest(f"{parts[0]!r}{around.text}".encode())
+def key(*, path: str, name: str, is_package: bool, around: Surroundings) -> str:
+    """The name under which records of a build are kept; the arguments are `key_parts`'s."""
+    return digest(f"{path}\0{name}\0{is_package}\0{around.text}".encode("utf-8", "surrogateescape"))
 
 
 def origin_key(parts: KeyParts) -> str:

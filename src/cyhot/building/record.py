@@ -13,7 +13,18 @@ from __future__ import annotations
 import marshal
 import os
 
-from .observe import CLOCK_TICK_NS, DirSig, FileSig, Observer, digest, fits, is_young
+from .observe import (
+    CLOCK_TICK_NS,
+    DirSig,
+    FileSig,
+    Observer,
+    digest,
+    dir_sig,
+    file_sig,
+    fits,
+    is_settled,
+    is_young,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -145,6 +156,57 @@ def _unsealed(data: bytes) -> Any:
 _SEAL = len(digest(b""))
 
 
+def is_as_noted(record: Record, shared: Closure | None, look: Observer) -> bool:
+    """Whether there is no difference, because all signatures are those that were noted.
+
+    That is the rule where nothing changed, and this is the quick way to see it; where it is not
+    so, `differences` decides.
+
+    Args:
+        record: The record.
+        shared: Its closure of system files, None if that is lost.
+        look: The world as it is now.
+    """
+    limit, distant = record.as_of - CLOCK_TICK_NS, look.distant
+    for row in record.files:
+        sig = row[1]
+        if file_sig(row[0]) != sig or sig[1] > limit or sig[2] > limit:
+            return False
+    for folder in record.dirs:
+        known = folder[1]
+        if dir_sig(folder[0]) != known or known[1] > limit or known[2] > limit:
+            return False
+    for folder in record.distant_dirs:
+        known = folder[1]
+        noted = distant.dir(folder[0]) == known and known[1] <= limit and known[2] <= limit
+        # In /tmp or a home folder something comes and goes all the time.
+        if not noted and next(_dir_differences((folder,), record.as_of, distant), None):
+            return False
+    for kind, request, path, tool, _ident in record.tools:
+        if tool is None or distant.tool(kind, request) != (path, tool):
+            return False
+        if tool[1] > limit or tool[2] > limit:
+            return False
+    if record.globs or look.sys_path() != record.sys_path:
+        return False
+    if shared is None:
+        return not record.shared
+    return bool(distant.once(("as noted", shared), lambda: _closure_is_as_noted(shared, distant)))
+
+
+def _closure_is_as_noted(shared: Closure, look: Observer) -> bool:
+    limit = shared.as_of - CLOCK_TICK_NS
+    for row in shared.files:
+        sig = row[1]
+        if file_sig(row[0]) != sig or sig[1] > limit or sig[2] > limit:
+            return False
+    for folder in shared.dirs:
+        known = folder[1]
+        if look.dir(folder[0]) != known or known[1] > limit or known[2] > limit:
+            return False
+    return True
+
+
 def differences(record: Record, shared: Closure | None, look: Observer) -> Iterator[Difference]:
     """All in which the world differs from what the record was made from; nothing if it's current.
 
@@ -159,8 +221,7 @@ def differences(record: Record, shared: Closure | None, look: Observer) -> Itera
     """
     yield from _file_differences(record.files, record.as_of, look)
     yield from _dir_differences(record.dirs, record.as_of, look)
-    if record.globs:
-        yield from _glob_differences(record.globs, record.as_of, look)
+    yield from _glob_differences(record.globs, record.as_of, look)
     distant = look.distant
     yield from _tool_differences(record.tools, record.as_of, distant)
     yield from _dir_differences(record.distant_dirs, record.as_of, distant)
@@ -181,10 +242,9 @@ def _closure_differences(shared: Closure, look: Observer) -> tuple[Difference, .
 def _file_differences(
     rows: tuple[FileRow, ...], as_of: int, look: Observer
 ) -> Iterator[Difference]:
-    limit, present = as_of - CLOCK_TICK_NS, look.sig
     for path, sig, content, _relation, _via in rows:
-        now = present(path)
-        if now == sig and sig[1] <= limit and sig[2] <= limit:
+        now = look.sig(path)
+        if is_settled(now, sig, as_of):
             continue
         if now is None:
             yield "removed", path, content, ""
@@ -193,9 +253,8 @@ def _file_differences(
 
 
 def _dir_differences(rows: tuple[DirRow, ...], as_of: int, look: Observer) -> Iterator[Difference]:
-    limit, now = as_of - CLOCK_TICK_NS, look.dir
     for folder, sig, absent, present in rows:
-        if now(folder) == sig and sig[1] <= limit and sig[2] <= limit:
+        if is_settled(look.dir(folder), sig, as_of):
             continue
         for name in _candidates(folder, absent, look):
             if _is_there(folder, name, look):

@@ -31,6 +31,7 @@ from .record import (
     differences,
     dump_closure,
     dump_records,
+    is_as_noted,
     load_closure,
     load_records,
     refreshed,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+_DAY_NS = 86_400 * 10**9
 _PART = 1 << 16
 _BINARY = getattr(os, "O_BINARY", 0)
 NOWHERE = os.path.join(os.devnull, "cyhot")
@@ -152,31 +154,33 @@ class Store:
 
     def image(self, record: Record) -> str:
         """The path of a record's image, `""` if it was evicted or damaged."""
-        path = self.path("images", record.image)
+        path = f"{self.root}{os.sep}images{os.sep}{record.image}"
         try:
             st = os.stat(path)
         except OSError:
             return ""
         if st.st_size != record.image_size:
             return ""
-        self._mark_used(path, st)
+        if time.time_ns() - st.st_atime_ns > _DAY_NS:
+            self._mark_used(path, st)
         return path
 
     def _mark_used(self, path: str, st: os.stat_result) -> None:
         """Note at most once a day that an image is in use; eviction goes by it."""
-        now = time.time_ns()
-        if now - st.st_atime_ns > 86_400 * 10**9:
-            try:
-                os.utime(path, ns=(now, st.st_mtime_ns))
-            except OSError:
-                pass  # a read-only store: nothing is evicted from it either
+        try:
+            os.utime(path, ns=(time.time_ns(), st.st_mtime_ns))
+        except OSError:
+            pass  # a read-only store: nothing is evicted from it either
 
     def find(self, key: str, look: Observer) -> Hit:
         """Look for an image of this key that matches the sources as they are now."""
         newest: Hit | None = None
         for position, record in enumerate(self.records(key)):
             shared = self._shared(record, look)
-            first = next(differences(record, shared, look), None)
+            if is_as_noted(record, shared, look):
+                first = None
+            else:
+                first = next(differences(record, shared, look), None)
             image = "" if first else self.image(record)
             if image:
                 learnt = refreshed(record, shared, look, look.distant.since)

@@ -85,10 +85,12 @@ class Finder:
         """
         if fullname.partition(".")[0] in _NEVER or get_ident() in self._resolving:
             return None
-        if matches(self.settings.strings("exclude"), fullname):
+        settings = self._settings or self.settings
+        exclude, include = settings.values.get("exclude"), settings.strings("include")
+        if exclude and matches(settings.strings("exclude"), fullname):
             return None
-        anywhere = matches(self.settings.strings("include"), fullname)
-        if self.settings["include"] and not anywhere:
+        anywhere = bool(include) and matches(include, fullname)
+        if include and not anywhere:
             return None
         entries = list(sys.path if path is None else path)
         allowed = [self._may_hold(entry, anywhere) for entry in entries]

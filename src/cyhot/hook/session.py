@@ -11,7 +11,7 @@ import time
 from importlib.machinery import EXTENSION_SUFFIXES
 
 from ..building.observe import Observer, Recent, exists, file_sig, is_settled
-from ..building.recipe import Surroundings, build_environment, key, key_parts
+from ..building.recipe import Surroundings, build_environment
 from ..building.request import Request, Source
 from ..building.store import Store, default_root
 from ..settings import (
@@ -58,7 +58,7 @@ class Session:
         self._places: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
         self._read: dict[str, tuple[FileSig | None, int, Tables]] = {}
         self._resolved: dict[str, tuple[Tables, Settings]] = {}
-        self._around: tuple[Settings, object, Surroundings] | None = None
+        self._around: tuple[Settings, object, Surroundings, Store] | None = None
 
     def updated(self, more: dict[str, object]) -> Session:
         """A session in which `more` wins over what was installed before."""
@@ -133,20 +133,13 @@ class Session:
     def request(self, source: Source, look: Observer | None = None) -> Request:
         """All that is known of a wanted module before its source is read, as `look` sees it."""
         settings = self.settings(source.path.rpartition(os.sep)[0] or os.sep, source.name, look)
-        around = self._surroundings(settings)
-        parts = key_parts(
-            path=source.path, name=source.name, is_package=source.is_package, around=around
-        )
-        store = self.store(self._build_dir(settings.values))
-        return Request(source, settings, parts, key(parts, around), store)
-
-    def _surroundings(self, settings: Settings) -> Surroundings:
         environ = build_environment(os.environ)
         known = self._around
         if known is None or known[0] is not settings or known[1] != environ:
             around = Surroundings(PYTHON, environ, settings.of_build())
-            known = self._around = (settings, environ, around)
-        return known[2]
+            store = self.store(self._build_dir(settings.values))
+            known = self._around = (settings, environ, around, store)
+        return Request(source, settings, known[2], known[3])
 
     def process_settings(self) -> Settings:
         """The settings of the process itself: the finder's patterns and the like."""
