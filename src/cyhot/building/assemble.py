@@ -345,11 +345,9 @@ def build_record(
     record = Record()
     record.as_of = record.built_at = attempt.began
     record.files = tuple(inputs.own.values())
-    above = f"{_root(attempt)}{os.sep}"
-    record.dirs = tuple(
-        row for row in own if not above.startswith(f"{row[0].rstrip(os.sep)}{os.sep}")
-    )
-    record.distant_dirs = (*searched, *(row for row in own if row not in record.dirs))
+    above = [row for row in own if _is_above(row, attempt)]
+    record.dirs = tuple(row for row in own if row not in above)
+    record.distant_dirs = (*searched, *above)
     record.globs = (*map(glob_row, inputs.globs), *result.prober.glob_rows())
     record.tools = tuple(tools)
     # Plain tuples: marshal does not write named ones.
@@ -370,12 +368,16 @@ def build_record(
     return record, inputs.closure(system, attempt.began), inputs
 
 
-def _root(attempt: Attempt) -> str:
-    """The folder above the one that the module's outermost package is in."""
+def _is_above(row: DirRow, attempt: Attempt) -> bool:
+    """Whether a folder is above the project, and only decides where the project begins."""
     folder = os.path.dirname(attempt.source.path)
-    for _ in range(attempt.source.name.count(".") + attempt.source.is_package + 1):
+    for _ in range(attempt.source.name.count(".") + attempt.source.is_package):
         folder = os.path.dirname(folder)
-    return folder
+    inside = f"{row[0].rstrip(os.sep)}{os.sep}"
+    return folder != row[0] and folder.startswith(inside) and {*row[2], *row[3]} <= _MARKERS
+
+
+_MARKERS = {"pyproject.toml", "setup.py"}
 
 
 def find_change(

@@ -29,7 +29,7 @@ DirSig = tuple[int, int, int]
 # one tick can leave equal signatures. What is younger than this is hashed, not trusted.
 CLOCK_TICK_NS = 2_000_000_000
 SHARED_NS = 50_000_000
-"""For how long decisions share what they saw of the installation; see `Recent`."""
+"""For how long decisions share what they saw of distant things; see `Recent`."""
 LAUNCHERS = ("ccache", "sccache", "distcc", "icecc")
 """Programs that stand in front of a compiler, and change nothing in what comes out."""
 
@@ -179,25 +179,16 @@ def _processor(path: str) -> str:
 class Observer:
     """Looks at files, folders and tools, each at most once.
 
-    One observer serves one decision: what it has seen stays as it was for that decision.
+    One observer serves one decision: what it has seen stays as it was for that decision. Only
+    what is distant may have been seen by an observer that several decisions share.
 
     Attributes:
         since: When it began to look, ns since the epoch.
     """
 
     __slots__ = (
-        *(
-            "_answers",
-            "_dirs",
-            "_exists",
-            "_hashes",
-            "_idents",
-            "_distant",
-            "_names",
-            "_path",
-            "_sigs",
-        ),
-        *("_tools", "since"),
+        *("_answers", "_dirs", "_distant", "_exists", "_hashes", "_idents", "_names", "_path"),
+        *("_sigs", "_tools", "since"),
     )
 
     def __init__(

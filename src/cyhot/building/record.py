@@ -5,7 +5,8 @@ Invariant 1: an image is loaded only if its record matches the sources as they a
 unchanged if size, mtime, ctime and inode are, and if it is older than the clock tick in which
 they were noted; else its content is hashed.
 
-On the warm path: a record is read with marshal and checked with one stat per file and folder.
+On the warm path: a record is read with marshal and checked with one stat per file and folder;
+what all records share is looked at once for decisions in quick succession (`observe.Recent`).
 """
 
 from __future__ import annotations

@@ -96,10 +96,11 @@ class Hit:
 class Store:
     """A folder of images and their records."""
 
-    __slots__ = ("_trusted", "root")
+    __slots__ = ("_closures", "_trusted", "root")
 
     def __init__(self, root: str) -> None:
         self.root = root
+        self._closures: dict[str, Closure] = {}
         self._trusted = False
 
     def path(self, *parts: str) -> str:
@@ -176,7 +177,7 @@ class Store:
         """Look for an image of this key that matches the sources as they are now."""
         newest: Hit | None = None
         for position, record in enumerate(self.records(key)):
-            shared = self._shared(record, look)
+            shared = self._shared(record)
             if is_as_noted(record, shared, look):
                 first = None
             else:
@@ -190,12 +191,15 @@ class Store:
             newest = newest or self._miss(record, shared, look)
         return newest or Hit("", None, None)
 
-    def _shared(self, record: Record, look: Observer) -> Closure | None:
+    def _shared(self, record: Record) -> Closure | None:
+        """A record's closure, read once: its name says what is in it."""
         name = record.shared
-        shared: Closure | None = look.distant.once(
-            ("closure", self.root, name), lambda: self.closure(name)
-        )
-        return shared
+        if name not in self._closures:
+            shared = self.closure(name)
+            if shared is None:
+                return None
+            self._closures[name] = shared
+        return self._closures[name]
 
     def _miss(self, record: Record, shared: Closure | None, look: Observer) -> Hit:
         found = tuple(differences(record, shared, look))

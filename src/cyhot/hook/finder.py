@@ -69,6 +69,7 @@ class Finder:
     def invalidate_caches(self) -> None:
         """Look anew at compilers, headers and installed packages as well."""
         self.session.recent.forget()
+        self._listed.clear()
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
