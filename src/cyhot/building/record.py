@@ -177,12 +177,9 @@ def is_as_noted(record: Record, shared: Closure | None, look: Observer) -> bool:
         known = folder[1]
         if dir_sig(folder[0]) != known or known[1] > limit or known[2] > limit:
             return False
-    for folder in record.distant_dirs:
-        known = folder[1]
-        noted = distant.dir(folder[0]) == known and known[1] <= limit and known[2] <= limit
-        # In /tmp or a home folder something comes and goes all the time.
-        if not noted and next(_dir_differences((folder,), record.as_of, distant), None):
-            return False
+    # Not just noted or not: in /tmp or a home folder something comes and goes all the time.
+    if next(_dir_differences(record.distant_dirs, record.as_of, distant), None):
+        return False
     for kind, request, path, tool, _ident in record.tools:
         if tool is None or distant.tool(kind, request) != (path, tool):
             return False
@@ -254,8 +251,9 @@ def _file_differences(
 
 
 def _dir_differences(rows: tuple[DirRow, ...], as_of: int, look: Observer) -> Iterator[Difference]:
+    limit, dir_now = as_of - CLOCK_TICK_NS, look.dir
     for folder, sig, absent, present in rows:
-        if is_settled(look.dir(folder), sig, as_of):
+        if dir_now(folder) == sig and sig[1] <= limit and sig[2] <= limit:
             continue
         for name in _candidates(folder, absent, look):
             if _is_there(folder, name, look):

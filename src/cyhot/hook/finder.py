@@ -179,8 +179,8 @@ class Finder:
 
     def _beside(self, folder: str, tail: str) -> list[str]:
         """What a plain import would have taken instead of ``tail.pyx``."""
-        names = self._names(folder)
-        if tail not in names and not any(tail + suffix in names for suffix in _SUFFIXES):
+        others = [tail, *[tail + suffix for suffix in _SUFFIXES]]
+        if self._names(folder).isdisjoint(others):
             return []
         stem = f"{folder}{os.sep}{tail}"
         found = [stem + os.sep] if dir_sig(stem) is not None else []
