@@ -41,8 +41,7 @@ numbers = st.integers(0, 2**63)
 sigs = st.tuples(numbers, numbers, numbers, numbers)
 dir_sigs = st.tuples(numbers, numbers, numbers)
 file_rows = st.tuples(texts, sigs, texts, texts, texts)
-names = st.lists(texts, max_size=3).map(tuple)
-dir_rows = st.tuples(texts, dir_sigs, names, names)
+dir_rows = st.tuples(texts, dir_sigs, texts, texts)
 columns = {
     "as_of": numbers,
     "built_at": numbers,

@@ -19,7 +19,7 @@ from ..errors import read_source
 from .inputs import Prober, glob_row
 from .observe import FileSig, Observer, file_sig, hash_file
 from .recipe import KeyParts, image_digest
-from .record import Closure, DirRow, FileRow, Record, ToolRow, differences
+from .record import Closure, DirRow, FileRow, Record, ToolRow, differences, split_names
 from .toolchain import CYTHON
 from .transpile import Opened
 
@@ -374,7 +374,11 @@ def _is_above(row: DirRow, attempt: Attempt) -> bool:
     for _ in range(attempt.source.name.count(".") + attempt.source.is_package):
         folder = os.path.dirname(folder)
     inside = f"{row[0].rstrip(os.sep)}{os.sep}"
-    return folder != row[0] and folder.startswith(inside) and {*row[2], *row[3]} <= _MARKERS
+    return (
+        folder != row[0]
+        and folder.startswith(inside)
+        and _MARKERS.issuperset(split_names(row[2]) + split_names(row[3]))
+    )
 
 
 _MARKERS = {"pyproject.toml", "setup.py"}

@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 
 FileRow = tuple[str, FileSig, str, str, str]
 """Path, signature, content hash, relation (``"cimported by"`` ...), whom it is a relation to."""
-DirRow = tuple[str, DirSig, tuple[str, ...], tuple[str, ...]]
-"""Folder, signature, names that must be absent, names that must be present. ``a*b`` stands for
-every name that starts with a and ends with b, and ``a/`` for a folder of that name."""
+DirRow = tuple[str, DirSig, str, str]
+"""Folder, signature, names that must be absent, names that must be present: joined by NUL, since
+they are many and seldom looked at. ``a*b`` stands for every name that starts with a and ends with
+b, and ``a/`` for a folder of that name."""
 GlobRow = tuple[str, tuple[str, ...], tuple[tuple[str, DirSig | None], ...]]
 """Pattern, the files it named, the folders that it looked into."""
 ToolRow = tuple[str, str, str, FileSig | None, str]
@@ -255,12 +256,17 @@ def _dir_differences(rows: tuple[DirRow, ...], as_of: int, look: Observer) -> It
     for folder, sig, absent, present in rows:
         if dir_now(folder) == sig and sig[1] <= limit and sig[2] <= limit:
             continue
-        for name in _candidates(folder, absent, look):
+        for name in _candidates(folder, split_names(absent), look):
             if _is_there(folder, name, look):
                 yield "appeared", f"{folder}{os.sep}{name}".rstrip("/"), "", ""
-        for name in present:
+        for name in split_names(present):
             if not _is_there(folder, name, look):
                 yield "vanished", f"{folder}{os.sep}{name}", "", ""
+
+
+def split_names(joined: str) -> tuple[str, ...]:
+    """The names in a column of a `DirRow`."""
+    return tuple(joined.split("\0")) if joined else ()
 
 
 def _candidates(folder: str, names: tuple[str, ...], look: Observer) -> tuple[str, ...]:
