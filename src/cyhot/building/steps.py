@@ -403,7 +403,7 @@ class Attempt:
         # Our folder's name is another one for each build. Were it in the command line or in what
         # the preprocessor gives, sccache and its like would never see the same thing twice.
         here = os.path.dirname(self.folder) if has_debug else self.folder
-        return self._command(words, options, has_debug, source, target, here)
+        return self._command(words, options, has_debug, source, target, here=here)
 
     def _command(
         self,
@@ -412,6 +412,7 @@ class Attempt:
         has_debug: bool,
         source: str,
         target: str,
+        *,
         here: str = "",
     ) -> Command:
         """A command that compiles.
