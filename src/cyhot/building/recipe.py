@@ -64,6 +64,13 @@ class Surroundings:
         )
         self.text = repr(self.groups)
 
+    @classmethod
+    def of_groups(cls, groups: KeyParts) -> Surroundings:
+        """The surroundings that another process has."""
+        around = cls.__new__(cls)
+        around.groups, around.text = groups, repr(groups)
+        return around
+
 
 def build_environment(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """The variables of the process's environment that count, with their values."""

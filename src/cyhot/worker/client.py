@@ -175,7 +175,7 @@ def _job(request: Request, is_ahead: bool) -> tuple[object, ...]:
         (source.path, source.name, source.is_package),
         request.settings.values,
         request.settings.origins,
-        request.parts,
+        request.around.groups,
         request.store.root,
         dict(os.environ),
         [entry for entry in sys.path if isinstance(entry, str)],
