@@ -12,6 +12,8 @@ import click
 from ..building.observe import Observer
 from ..building.toolchain import CYTHON, find_compiler, openmp_flags, python_include_dirs
 from ..hook import current_session
+from ..worker import client
+from ..worker.protocol import BrokenLine
 from .base import Command, json_option
 
 
@@ -32,7 +34,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at everything that a build needs."""
-    return [_python(), _headers(), _cython(), *_compilers(), _openmp(), _store()]
+    return [_python(), _headers(), _cython(), *_compilers(), _openmp(), _store(), _worker()]
 
 
 def _python() -> Finding:
@@ -75,6 +77,18 @@ def _store() -> Finding:
     if store.trusted():
         return Finding("store", os.access(store.root, os.W_OK), store.root)
     return Finding("store", True, f"{store.root} (made by the first build)")
+
+
+def _worker() -> Finding:
+    settings = current_session().process_settings()
+    if not client.is_on(settings):
+        return Finding("worker", True, "off (worker = false, or CI=true)")
+    try:
+        answer = client.ask("status")
+    except BrokenLine as fault:
+        return Finding("worker", False, f"does not answer: {fault}")
+    told = f"process {answer[1]['pid']}" if answer else "none; the next build starts one"
+    return Finding("worker", True, told)
 
 
 @click.command("doctor", cls=Command)

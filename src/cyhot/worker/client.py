@@ -370,10 +370,15 @@ def ask(word: str) -> Frame | None:
     Raises:
         BrokenLine: If it does not answer.
     """
-    line = _connect()
-    if line is None:
-        return None
-    try:
-        return line.ask((word,))
-    finally:
-        line.close()
+    for attempt in range(2):
+        line = _connect()
+        if line is None:
+            return None
+        try:
+            return line.ask((word,))
+        except BrokenLine:
+            if attempt:
+                raise  # the first time, it may have been about to end
+        finally:
+            line.close()
+    return None
