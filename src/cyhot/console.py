@@ -160,7 +160,7 @@ def voice(volume: int) -> None:
     """
     global _speaking, _volume
     _volume = volume
-    if not _speaking:
+    if volume and not _speaking:
         _speaking = True
         subscribe(_speak)
         subscribe(_show_progress)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import read_source
-from .inputs import Prober, glob_row
+from .inputs import Prober, glob_row, merged_rows
 from .observe import FileSig, Observer, file_sig, hash_file, is_young
 from .recipe import KeyParts, image_digest
 from .record import Closure, DirRow, FileRow, Record, ToolRow, differences, split_names
@@ -160,16 +160,27 @@ def _python_dirs() -> set[str]:
     return {*(paths[name] for name in names), *base, *_INSTALLED}
 
 
-def _asker(path: str, extern: dict[str, str], main: str, texts: dict[str, str]) -> tuple[str, str]:
+def _asker(
+    path: str, extern: dict[str, str], main: str, includes: dict[str, list[str]]
+) -> tuple[str, str]:
     """Who asked for a C header, as far as texts tell: relation and file."""
     base = os.path.basename(path)
     if base in extern:
         return "C header of", extern[base]
-    include = re.compile(rf'#\s*include\s*["<](?:[^">]*/)?{re.escape(base)}[">]')
-    for other, text in texts.items():
-        if other != path and include.search(text):
-            return "included by", other
-    return "C header of", main
+    other = next((other for other in includes.get(base, ()) if other != path), "")
+    return ("included by", other) if other else ("C header of", main)
+
+
+def _included(texts: dict[str, str]) -> dict[str, list[str]]:
+    """Base names of the headers that texts include, and which do."""
+    found: dict[str, list[str]] = {}
+    for path, text in texts.items():
+        for name in dict.fromkeys(_ANY_INCLUDE.findall(text)):
+            found.setdefault(os.path.basename(name), []).append(path)
+    return found
+
+
+_ANY_INCLUDE = re.compile(r'#\s*include\s*["<]([^">\n]+)[">]')
 
 
 def extern_headers(texts: dict[str, str]) -> dict[str, str]:
@@ -333,7 +344,8 @@ def _headers(attempt: Attempt, inputs: Inputs, own: dict[str, str]) -> list[Read
     main = attempt.source.path
     cython = [f.path for f in attempt.result.opened if not inputs.is_system(f.path)]
     extern = extern_headers({p: read_source(p) or "" for p in cython})
-    return [Read(p, *_asker(p, extern, main, own)) for p in attempt.read]
+    includes = _included(own)
+    return [Read(p, *_asker(p, extern, main, includes)) for p in attempt.read]
 
 
 def _add_options(attempt: Attempt, inputs: Inputs, own: dict[str, str]) -> None:
@@ -360,10 +372,10 @@ def build_record(
     """The record of an attempt's image, its system files, and the inputs of both."""
     result, inputs = attempt.result, collect(attempt, known)
     tools = tool_rows((CYTHON, *attempt.tools, *inputs.tools), Observer())
-    own, _ = inputs.dirs([attempt.prober, result.prober, inputs.prober])
     # Where Cython searched has the module's own name in it, so no two modules would share it.
-    _, searched = inputs.dirs([result.prober])
-    _, system = inputs.dirs([attempt.prober, inputs.prober])
+    own_searched, searched = inputs.dirs([result.prober])
+    own_others, system = inputs.dirs([attempt.prober, inputs.prober])
+    own = merged_rows([*own_searched, *own_others])
     record = Record()
     record.as_of = record.built_at = attempt.began
     record.files = tuple(inputs.own.values())

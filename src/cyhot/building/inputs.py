@@ -80,6 +80,12 @@ class _Notes:
         self.absent: dict[str, set[str]] = {}
         self.present: dict[str, set[str]] = {}
         self._followed: set[str] = set()
+        self._folders: dict[str, bool] = {}
+
+    def _is_folder(self, path: str) -> bool:
+        if path not in self._folders:
+            self._folders[path] = os.path.isdir(path)
+        return self._folders[path]
 
     def path(self, path: str, there: bool) -> None:
         """Note a path; if its folder is missing, that; if it is a link, where it leads as well.
@@ -87,7 +93,7 @@ class _Notes:
         What a link leads to comes and goes without a trace in the link's own folder.
         """
         folder, name = os.path.split(path)
-        if not there and not os.path.isdir(folder):
+        if not there and not self._is_folder(folder):
             self._no_folder(folder)
             return
         (self.present if there else self.absent).setdefault(folder, set()).add(name)
@@ -97,7 +103,7 @@ class _Notes:
     def _no_folder(self, folder: str) -> None:
         """Note the first part of a folder's path that is no folder (but may be a .zip, say)."""
         parent, name = os.path.split(folder)
-        if parent != folder and not os.path.isdir(parent):
+        if parent != folder and not self._is_folder(parent):
             self._no_folder(parent)
             return
         self.absent.setdefault(parent, set()).add(f"{name}/")
@@ -126,6 +132,21 @@ class _Notes:
             )
             for folder in sorted(self.absent.keys() | self.present.keys())
         ]
+
+
+def merged_rows(rows: Iterable[DirRow]) -> list[DirRow]:
+    """One row for each folder, with the names that any of its rows has."""
+    found: dict[str, DirRow] = {}
+    for folder, sig, absent, present in rows:
+        if folder in found:
+            _, sig, others, there = found[folder]
+            absent, present = _joined(absent, others), _joined(present, there)
+        found[folder] = (folder, sig, absent, present)
+    return [found[folder] for folder in sorted(found)]
+
+
+def _joined(one: str, other: str) -> str:
+    return "\0".join(sorted({*split_names(one), *split_names(other)}))
 
 
 def _has_magic(pattern: str) -> bool:

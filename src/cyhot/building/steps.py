@@ -104,6 +104,7 @@ class Attempt:
         self.phases: dict[str, float] = {}
         self.warnings: list[Diagnostic] = []
         self.tools: list[tuple[str, str]] = []
+        self._compilers: dict[bool, Compiler | None] = {}
         self.wants: list[Want] = []
         self.beside: list[str] = []
         self.unshared = ""
@@ -188,7 +189,7 @@ class Attempt:
     def _shared(self, cplus: bool) -> str:
         """The name of the shared utility module to use, `""` for none."""
         self._detach()
-        compiler = find_compiler(cplus, os.environ)
+        compiler = self._find_compiler(cplus)
         if compiler is None:
             return ""
         self.unshared = self.unshared or self._refuses_shared(compiler, cplus)
@@ -299,8 +300,13 @@ class Attempt:
 
     # Compiling -------------------------------------------------------------------------------
 
+    def _find_compiler(self, cplus: bool) -> Compiler | None:
+        if cplus not in self._compilers:
+            self._compilers[cplus] = find_compiler(cplus, os.environ)
+        return self._compilers[cplus]
+
     def _compiler(self, cplus: bool) -> Compiler:
-        compiler = find_compiler(cplus, os.environ)
+        compiler = self._find_compiler(cplus)
         if compiler is None:
             raise no_compiler(self.source.path, self.source.name, cplus, os.environ)
         self.tools.extend(compiler.tools)

@@ -75,8 +75,14 @@ class Plain(Point):
 
 def up() -> None:
     """Import all that a build needs and run a compile whose result nobody wants."""
-    from ..building import msvc, pch, prepare, pyxbld, run, shared, steps  # noqa: F401
+    import filelock  # noqa: F401
+
+    from ..building import explain, msvc, pch, plan, prepare, pyxbld, run, shared, steps  # noqa: F401
+    from ..building.toolchain import find_compiler
     from . import job  # noqa: F401
+
+    for cplus in (False, True):
+        find_compiler(cplus, os.environ)  # asks it who it is, once
 
     with tempfile.TemporaryDirectory(prefix="cyhot-") as folder:
         source = os.path.join(folder, "throw_away.pyx")
