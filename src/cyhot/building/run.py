@@ -129,7 +129,17 @@ class _Builder:
             emit(BuildFailed(name, path, diagnostics))
             raise
         seconds = time.perf_counter() - began
-        emit(BuildFinished(name, path, image, seconds, attempt.phases, tuple(attempt.warnings)))
+        emit(
+            BuildFinished(
+                name,
+                path,
+                image,
+                seconds,
+                attempt.phases,
+                tuple(attempt.warnings),
+                tuple(attempt.commands),
+            )
+        )
         return image
 
     def _until_stable(self) -> tuple[str, Attempt]:

@@ -15,6 +15,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from typing import TYPE_CHECKING
 
 from ..errors import CompileError, Diagnostic, read_source
+from ..events import CommandRun
 from . import publish
 from .assemble import probe_headers, probe_libraries
 from .cfiles import has_debug_information, note_traced, settle, source_root
@@ -62,6 +63,7 @@ class Attempt:
         steps: Options and command lines, for the image's identity.
         phases: Seconds of each phase.
         warnings: What Cython and the compilers had to say.
+        commands: The compilers' and the linker's, as they ran.
     """
 
     result: TranspileResult
@@ -86,6 +88,7 @@ class Attempt:
         self.steps: list[tuple[str, ...]] = []
         self.phases: dict[str, float] = {}
         self.warnings: list[Diagnostic] = []
+        self.commands: list[CommandRun] = []
         self.tools: list[tuple[str, str]] = []
 
     def run(self) -> None:
@@ -350,6 +353,7 @@ class Attempt:
         """
         diagnostics: list[Diagnostic] = []
         for one in finished:
+            self.commands.append(CommandRun(one.command.args, one.command.folder, one.seconds))
             if one.status and "No space left on device" in one.output:
                 raise publish.full(self.store.root)
             diagnostics += self._diagnostics(one)
