@@ -85,6 +85,8 @@ def child_environment(
         if name in UNWANTED_VARIABLES or name.startswith("CYHOT_"):
             del environ[name]
     environ["HOME"] = environ["USERPROFILE"] = str(home)
+    # A user's worker is found there: each home gets one of its own.
+    environ["XDG_RUNTIME_DIR"] = str(home / "run")
     environ["PATH"] = os.pathsep.join([*map(str, scripts), environ.get("PATH", "")])
     return environ
 

@@ -59,7 +59,7 @@ class Project:
     def create(self) -> None:
         """Writes the project as it is before anything was ever built."""
         self.folder.mkdir(parents=True)
-        self.home.mkdir(parents=True, exist_ok=True)
+        (self.home / "run").mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, text in self.tool.files(self.subject).items():
             self._save(name, text)
         self.edit()
@@ -91,18 +91,17 @@ class Project:
         commands = self.tool.commands(self.folder, first=flow == "cold")
         return self._sample(self.tool.name, commands, flow, number)
 
-    def measure_reporting(self, flow: str, number: int) -> Sample:
-        """As `measure`, for cyhot, with a program that also tells what was built.
+    def report(self, flow: str, number: int) -> None:
+        """Runs, for cyhot, a program that also tells what was built: see `built`.
 
         It may be only what is stale: all of it, or after an edit what that edit affects.
         """
-        sample = self._sample(self.tool.name, [[PYTHON, "reporting.py"]], flow, number)
+        self._sample(self.tool.name, [[PYTHON, "reporting.py"]], flow, number)
         extensions = [extension.name for extension in self.subject.extensions]
         stale = sorted(self.subject.rebuilt if flow == "edited" else extensions)
         built = sorted(one.module for one in self.built)
         if built != stale:
             raise BenchmarkError(f"{self._where(flow, number)}: built {built}, not {stale}")
-        return sample
 
     def measure_plain(self, flow: str, number: int) -> Sample:
         """Runs the program with what is already built beside it."""

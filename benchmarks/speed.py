@@ -26,19 +26,21 @@ a home of its own (cyhot's worker keeps one for all). Edits wait for the next se
 outside the timed part: by mtime, most tools would miss one that is closer to their last build.
 
 `plain` is the same program with modules that were built before, and no tool. `floor` is cyhot's
-compiler and linker commands alone, on the same C, timed after each build.
+compiler and linker commands alone, on its C. They and the phases are those of a second build of the
+same kind right after the timed one, by a program that listens to cyhot's events.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import floor
@@ -55,7 +57,7 @@ from harness import (
     run_less_bare,
     show_seconds,
 )
-from project import Project
+from project import Built, Project
 from subjects import SUBJECTS, Subject
 from tables import Build, Measured, report, results
 from tools import PEERS, PYTHON, Cyhot, SetupPy, Tool, cyhot_variants
@@ -85,6 +87,8 @@ class Bench:
     subjects: Sequence[Subject]
     tools: Sequence[Tool]
     flows: Sequence[str]
+    # Short names: a worker's socket, at most 100 bytes long, is below.
+    homes: Iterator[int] = field(default_factory=itertools.count)
 
     def wanted(self, subject: Subject, flow: str) -> bool:
         """Whether a flow is to be measured with a subject."""
@@ -97,7 +101,7 @@ class Bench:
     def project(self, tool: Tool, subject: Subject, name: str) -> Project:
         """Makes a project that nobody has built anything of yet."""
         folder = self.root / name / subject.name / _plain_name(tool.name)
-        home = self.cyhot_home if _is_warm(tool) else folder.with_name(f"{folder.name}-home")
+        home = self.cyhot_home if _is_warm(tool) else self.root / f"home{next(self.homes)}"
         project = Project(tool, subject, folder, home, self.environment)
         project.create()
         return project
@@ -151,15 +155,21 @@ def warm_up(bench: Bench) -> None:
 
 
 def make_ready(bench: Bench, tool: Tool) -> str:
-    """Builds a throw-away project of each kind, and waits for what cyhot prepares then.
+    """Builds throw-away projects of each kind, and waits for what cyhot prepares then.
 
     Returns:
         What state cyhot is in from now on.
     """
-    for subject in bench.subjects:
-        progress(f"making ready: {tool.name}, {subject.name}")
-        bench.project(tool, subject, "ready").measure("cold", 0)
-    return worker.wait_until_ready(tool.variables(bench.cyhot_home, bench.environment))
+    variables = tool.variables(bench.cyhot_home, bench.environment)
+    state = ""
+    # The first builds start what prepares; what the second ones use is there, or asked for.
+    for name in ("ready", "readier"):
+        for subject in bench.subjects:
+            progress(f"making ready: {tool.name}, {subject.name}")
+            bench.project(tool, subject, name).measure("cold", 0)
+        state = worker.wait_until_ready(variables)
+        progress(f"worker: {state}")
+    return state
 
 
 def build_plain(bench: Bench) -> dict[str, Project]:
@@ -268,25 +278,39 @@ def _measure_unchanged(
 def _measure_build(
     bench: Bench, project: Project, flow: str, number: int
 ) -> Iterator[Sample | Build]:
-    if not project.reports:
-        yield project.measure(flow, number)
-        return
-    sample = project.measure_reporting(flow, number)
+    sample = project.measure(flow, number)
     yield sample
-    phases: dict[str, float] = {}
-    for built in project.built:
-        for name, spent in built.phases.items():
-            phases[name] = phases.get(name, 0.0) + spent
-    yield Build(
-        module=project.subject.name,
-        flow=flow,
-        round=number,
-        seconds=sample.seconds,
-        modules=len(project.built),
-        phases=phases,
-        commands=sum(command.seconds for built in project.built for command in built.commands),
-        floor=floor.seconds(project.built, bench.root / "floor", project.environ),
-    )
+    if project.reports:
+        told = _built_again(bench, project, flow, number)
+        yield Build(
+            module=project.subject.name,
+            flow=flow,
+            round=number,
+            seconds=sample.seconds,
+            modules=len(told),
+            phases=_summed(built.phases for built in told),
+            commands=sum(command.seconds for built in told for command in built.commands),
+            floor=floor.seconds(told, bench.root / "floor", project.environ),
+        )
+
+
+def _built_again(bench: Bench, project: Project, flow: str, number: int) -> list[Built]:
+    """Returns what a like build tells: listening would make the timed one slower."""
+    if flow == "edited":
+        project.edit()
+        again = project
+    else:
+        again = bench.project(project.tool, project.subject, f"round{number}/again")
+    again.report(flow, number)
+    return again.built
+
+
+def _summed(phases: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for one in phases:
+        for name, spent in one.items():
+            total[name] = total.get(name, 0.0) + spent
+    return total
 
 
 # The command line ----------------------------------------------------------------------------

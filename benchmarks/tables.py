@@ -22,14 +22,14 @@ ALLOWED = 1.25
 
 @dataclass(frozen=True)
 class Build:
-    """Where the time of one run of cyhot's went, and the floor below it, measured right after.
+    """What one run of cyhot's took; and of a like build right after, where the time went.
 
     Attributes:
         seconds: The whole process, less the bare interpreter's time.
         modules: How many were built.
         phases: Seconds of each phase; where modules were built side by side, their sum.
         commands: Seconds of all commands (compilers, linker) as cyhot saw them.
-        floor: Seconds of the same commands with nothing around them.
+        floor: Seconds of those commands with nothing around them.
     """
 
     module: str

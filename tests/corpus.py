@@ -2,13 +2,15 @@
 
 Run as a script it is one side of the comparison, in a process of its own:
 
-    python corpus.py command|forked|cyhot JOBS.json
+    python corpus.py command|forked|cyhot|worker JOBS.json
 
 - *command* is the truth: `python -m cython`, a new process for each source. It takes seconds each.
 - *forked* is what makes hundreds of sources affordable: a process that has imported Cython's
   compiler and compiled nothing forks a child for each source, which calls what the command calls.
 - *cyhot* compiles all sources one after another in one process. That is the hard case: what one
   compile leaves behind must not show in the next.
+- *worker* compiles each source as the background compiler does: in a fork of a warm process, with
+  a Context that has cimported what the source cimports first.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import re
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -141,13 +143,18 @@ def compile_forked(jobs: Iterable[Job]) -> dict[str, str]:
     """Compile each job in a child of a process that is ready to, one child for each CPU."""
     for name in COMPILER_MODULES:
         importlib.import_module(name)
+    return _in_children(jobs, _be_the_command)
+
+
+def _in_children(jobs: Iterable[Job], run: Callable[[Job], None]) -> dict[str, str]:
+    """Run a job in each of many children, which do not return from `run`."""
     children: dict[int, Job] = {}
     result: dict[str, str] = {}
     for each in jobs:
         if len(children) == (os.cpu_count() or 1):
             _reap(children, result)
         if (child := os.fork()) == 0:
-            _be_the_command(each)
+            run(each)
         children[child] = each
     while children:
         _reap(children, result)
@@ -185,25 +192,59 @@ def compile_by_cyhot(jobs: Iterable[Job]) -> dict[str, str]:
     return {each.source: _transpile(each) for each in jobs}
 
 
-def _transpile(each: Job) -> str:
-    from cyhot.building.transpile import NeedsCPlusPlus, TranspileRequest, transpile
+def compile_by_worker(jobs: Iterable[Job]) -> dict[str, str]:
+    """Compile each job in a fork of a process that is as the background compiler is."""
+    from cyhot.worker import warm
 
-    request: dict[str, Any] = {
-        "source": each.source,
-        "module_name": each.module,
-        "output": each.output,
-        "cplus": each.cplus,
-        "language_level": int(each.language_level),
-        "directives": each.directives,
-    }
+    warm.up()
+    return _in_children(jobs, _be_the_worker)
+
+
+def _be_the_worker(each: Job) -> None:
+    from cyhot.building.cimports import leading_cimports
+    from cyhot.building.transpile import prepare
+
+    status, error = 70, "crashed"
     try:
-        transpile(TranspileRequest(**request))
+        text = Path(each.source).read_text(encoding="utf-8", errors="replace")
+        if names := leading_cimports(text):
+            prepare(_request(each), names)
+        error = _transpile(each)
+        status = 1 if error else 0
+    finally:
+        Path(each.output).with_name("log").write_text(error)
+        os._exit(status)
+
+
+def _request(each: Job) -> Any:
+    from cyhot.building.transpile import TranspileRequest
+
+    return TranspileRequest(
+        source=each.source,
+        module_name=each.module,
+        output=each.output,
+        cplus=each.cplus,
+        language_level=int(each.language_level),
+        directives=dict(each.directives),
+    )
+
+
+def _transpile(each: Job) -> str:
+    from cyhot.building.transpile import NeedsCPlusPlus, transpile
+
+    try:
+        transpile(_request(each))
     except (Exception, NeedsCPlusPlus) as error:
         return f"{type(error).__name__}: {error}"
     return ""
 
 
-SIDES = {"command": compile_by_command, "forked": compile_forked, "cyhot": compile_by_cyhot}
+SIDES = {
+    "command": compile_by_command,
+    "forked": compile_forked,
+    "cyhot": compile_by_cyhot,
+    "worker": compile_by_worker,
+}
 
 if __name__ == "__main__":
     main(*sys.argv[1:])

@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from corpus import Job, job, run_side
 
+from cyhot.building.cimports import leading_cimports
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SEED = 20261122
 WHOLE = 600
@@ -66,6 +68,30 @@ def f(int64_t a, int64_t b):
 """
 
 
+_MATRIX = """
+def total(np.ndarray[np.float64_t, ndim=2] table, double[:] row):
+    cdef double[:, :] view = table
+    cdef double result = 0
+    for i in range(view.shape[0]):
+        result += view[i, 0] * row[i]
+    return result
+"""
+CIMPORTING = {
+    "numpy_first": "import numpy as np\ncimport numpy as np\ncimport cython\n" + _MATRIX,
+    "numpy_later": "from libc.math cimport sqrt\ncimport numpy as np\n" + _MATRIX,
+    "numpy_after_a_header": 'cdef extern from "math.h":\n    double sin(double)\n'
+    "cimport numpy as np\n" + _MATRIX,
+    "numpy_in_a_string": '"""\ncimport numpy\n"""\ndef f(): return 1\n',
+    "numpy_inside": "def f():\n    cimport numpy as np\n    return np.NPY_DOUBLE\n",
+    "standard": "from libc.stdlib cimport malloc, free\nfrom cpython.ref cimport PyObject\n"
+    "from cpython cimport array\ndef f(array.array a):\n    free(malloc(a.data.as_ints[0]))\n",
+    "containers": "# distutils: language=c++\nfrom libcpp.vector cimport vector\n"
+    "from libcpp.map cimport map\nfrom libcpp.string cimport string\n"
+    "def f(list a):\n    cdef vector[int] v = a\n    cdef map[string, int] m\n"
+    "    m[b'a'] = v.size()\n    return v, m\n",
+}
+
+
 @pytest.fixture
 def run_folder(sdist: Path, tmp_path: Path) -> Path:
     """A copy of the sdist's tests/run, with the folder that its sources include from."""
@@ -81,7 +107,9 @@ def corpus(folder: Path, count: int) -> list[Job]:
     return [job(source, chance.choice(DIRECTIVES)) for source in chance.sample(sources, count)]
 
 
-def differences(jobs: Sequence[Job], cwd: Path, tmp_path: Path) -> tuple[int, list[str]]:
+def differences(
+    jobs: Sequence[Job], cwd: Path, tmp_path: Path, ours: str = "cyhot"
+) -> tuple[int, list[str]]:
     """Run Cython and cyhot on jobs; return how many sources gave equal C, and which did not.
 
     A source for which Cython's own C varies from process to process is neither.
@@ -92,8 +120,8 @@ def differences(jobs: Sequence[Job], cwd: Path, tmp_path: Path) -> tuple[int, li
 
     # cyhot's side is one process: it needs one CPU only, so the two run at the same time.
     with ThreadPoolExecutor() as threads:
-        forked, cyhot = threads.map(run, ("forked", "cyhot"))
-    equal, found = compare(jobs, {"forked": forked, "cyhot": cyhot}, tmp_path)
+        forked, cyhot = threads.map(run, ("forked", ours))
+    equal, found = compare(jobs, {"forked": forked, ours: cyhot}, tmp_path)
     suspects = [each for each in jobs if each.name in found]
     for each in varying(suspects, cwd, tmp_path):
         print(f"Cython does not agree with itself: {found.pop(each.name)}")
@@ -179,6 +207,45 @@ def test_a_sample_of_cythons_tests_gives_the_same_c(run_folder: Path, tmp_path: 
     equal, found = differences(corpus(run_folder, 40), run_folder, tmp_path)
     assert not found, "\n".join(found)
     assert equal >= 30
+
+
+@pytest.fixture
+def cimporting(run_folder: Path) -> Path:
+    """Modules of the kinds that the background compiler keeps Contexts for."""
+    folder = run_folder.parent / "cimporting"
+    folder.mkdir()
+    for name, text in CIMPORTING.items():
+        (folder / f"{name}.pyx").write_text(text)
+    return folder
+
+
+def test_the_background_compiler_gives_the_same_c(
+    cimporting: Path, run_folder: Path, tmp_path: Path
+) -> None:
+    jobs = [job(source, {}) for source in sorted(cimporting.glob("*.pyx"))]
+    jobs += corpus(run_folder, 20)
+    equal, found = differences(jobs, run_folder, tmp_path, "worker")
+    assert not found, "\n".join(found)
+    assert equal >= len(CIMPORTING) + 12
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_background_compiler_gives_the_same_c_for_cythons_tests(
+    run_folder: Path, tmp_path: Path
+) -> None:
+    sources = [*run_folder.glob("*.pyx"), *run_folder.glob("*.py")]
+    chance = random.Random(SEED)
+    jobs = [
+        job(source, chance.choice(DIRECTIVES))
+        for source in sorted(sources)
+        if leading_cimports(source.read_text(encoding="utf-8", errors="replace"))
+    ]
+    jobs += [each for each in corpus(run_folder, WHOLE // 2) if each not in jobs]
+    equal, found = differences(jobs, run_folder, tmp_path, "worker")
+    print(f"{equal} of {len(jobs)} sources give the same C")
+    assert not found, f"{len(found)} of {len(jobs)} differ:\n" + "\n".join(found)
+    assert equal >= len(jobs) * 2 // 3
 
 
 def test_a_forked_compile_is_a_new_process_compile(run_folder: Path, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def pyx_to_dll(  # noqa: PLR0917  (pyximport's signature)
     keywords = {"setup_args": setup_args, "inplace": inplace}
     options = of_extension(ext) if ext is not None else {}
     options.pop("aliases", None)
-    given = {**keywords, "build_dir": pyxbuild_dir, **options}
+    given = {**keywords, "build_dir": pyxbuild_dir, "standalone": True, **options}
     session = current_session().updated(values_of(given))
     request = session.request(source)
     return ensure(request, request.find())

@@ -42,6 +42,7 @@ BUILD: dict[str, tuple[object, object]] = {
     "undef_macros": ("strings", ()),
     "extra_compile_args": ("strings", ()),
     "extra_link_args": ("strings", ()),
+    "standalone": ("bool", False),
 }
 """Settings that change what is built: they are part of an image's identity."""
 
@@ -103,7 +104,13 @@ class Settings:
 
     def of_build(self) -> dict[str, object]:
         """The values that are part of an image's identity, where they are not the defaults."""
-        return {n: v for n, v in self.values.items() if n in BUILD and v != BUILD[n][1]}
+        chosen = {n: v for n, v in self.values.items() if n in BUILD and v != BUILD[n][1]}
+        return {**chosen, "standalone": True} if self.standalone else chosen
+
+    @property
+    def standalone(self) -> bool:
+        """Whether what is built has to work without cyhot's store."""
+        return any(self.values.get(name) for name in ("standalone", "inplace", "keep_c"))
 
 
 def resolve(layers: Iterable[Layer]) -> Settings:

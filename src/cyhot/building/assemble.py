@@ -353,6 +353,7 @@ def build_record(
     record.reasons = reasons
     record.seconds = sum(attempt.phases.values())
     record.image_size = os.stat(attempt.image).st_size
+    record.needs = tuple((os.path.basename(p), os.stat(p).st_size) for p in attempt.beside)
     identities = [(tool[1], tool[4]) for tool in tools]
     # What was found decides as well as what is in it: an __init__.py that came or went, say.
     found = tuple((folder, absent, present) for folder, _sig, absent, present in record.dirs)

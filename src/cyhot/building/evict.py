@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 from .publish import clear_abandoned, is_digest, withdraw_image
 from .record import load_records
-from .store import Store
+from .store import SHARED, Store
 
 _IN_USE = 600
 """Seconds in which what was just built stays, whatever the limit: its builder is about to load
@@ -53,13 +53,17 @@ class Usage:
         return asdict(self)
 
 
+_KINDS = ("images", "prepared")
+
+
 def images(store: Store) -> Iterator[Stored]:
-    """All images."""
-    for group in _entries(store.path("images")):
-        for image in _entries(group.path):
-            # A folder that the user keeps other things in, too, may well have an images/.
-            if is_digest(image.name) and image.name.startswith(group.name):
-                yield _stored(image.path)
+    """All images, and what was prepared for building more of them."""
+    for kind in _KINDS:
+        for group in _entries(store.path(kind)):
+            for image in _entries(group.path):
+                # A folder that the user keeps other things in, too, may well have an images/.
+                if is_digest(image.name) and image.name.startswith(group.name):
+                    yield _stored(image.path)
 
 
 def _stored(folder: str) -> Stored:
@@ -69,6 +73,12 @@ def _stored(folder: str) -> Stored:
             try:
                 st = os.stat(os.path.join(path, name))
             except OSError:
+                continue
+            if name.startswith(SHARED):
+                # It is linked into many folders: each has its share of it. When it was used says
+                # nothing of the image beside it.
+                size += st.st_size // max(1, st.st_nlink)
+                used = used or (st.st_atime if len(files) == 1 else 0.0)
                 continue
             size += st.st_size
             used = max(used, st.st_atime, st.st_mtime)
@@ -86,8 +96,9 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
 def usage(store: Store, limit: int) -> Usage:
     """Count what is there."""
     found = list(images(store))
+    own = [image for image in found if image.folder.startswith(store.path("images", ""))]
     other = sum(_size(entry) for entry in _own_files(store))
-    return Usage(store.root, len(found), sum(image.size for image in found) + other, limit)
+    return Usage(store.root, len(own), sum(image.size for image in found) + other, limit)
 
 
 def _size(entry: os.DirEntry[str]) -> int:

@@ -39,6 +39,11 @@ class Lookup(tuple[object, ...]):
 
     __slots__ = ()
 
+    def seen_from(self, beside: str) -> Lookup:
+        """The same search and result, asked by another file."""
+        name, suffix, include, use_sys_path, _beside, folders, result = self
+        return Lookup(name, suffix, include, use_sys_path, beside, folders, result)  # type: ignore[arg-type]
+
     def __new__(  # noqa: PLR0917  (seven columns)
         cls,
         name: str,

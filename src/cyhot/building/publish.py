@@ -36,7 +36,7 @@ MOST_RECORDS = 16
 """Records of one key: that many earlier states of a source are found again at once."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 _FOLDERS = (
-    *("images", "records", "closures", "origins", "parsed", "cache", "placed"),
+    *("images", "prepared", "records", "closures", "origins", "parsed", "cache", "placed"),
     *("locks", "tmp"),
 )
 _LOOSE = ("keep", "write", "probe", "withdrawn")
@@ -160,7 +160,7 @@ def _clear_temporary(own: str) -> None:
         if young or not stat.S_ISDIR(st.st_mode) or st.st_uid != os.geteuid():
             continue
         if os.path.exists(alive):
-            with _if_free(alive) as free:
+            with if_free(alive) as free:
                 if free:
                     shutil.rmtree(entry.path, ignore_errors=True)
 
@@ -268,7 +268,7 @@ def building(store: Store, key: str, name: str, say_after: float) -> Iterator[No
 
 
 @contextmanager
-def _if_free(path: str) -> Iterator[bool]:
+def if_free(path: str) -> Iterator[bool]:
     """Hold a lock if nobody does; gives whether that is so."""
     from filelock import Timeout
 
@@ -317,7 +317,7 @@ def clear_abandoned(store: Store, building_key: str = "") -> None:
         if dash and key == building_key:
             _discard(entry)
         elif dash and is_digest(key):
-            with _if_free(store.path("locks", key)) as free:
+            with if_free(store.path("locks", key)) as free:
                 if free:
                     _discard(entry)
         elif dash and key in _LOOSE and _age(entry) > _ABANDONED_AFTER:
@@ -346,20 +346,21 @@ def is_digest(name: str) -> bool:
 # Images --------------------------------------------------------------------------------------
 
 
-def publish_image(store: Store, folder: str, name: str) -> str:
+def publish_image(store: Store, folder: str, name: str, kind: str = "images") -> str:
     """Publish a folder of `workshop` as an image.
 
     Args:
         store: The store that the folder is in.
         folder: The folder; it is renamed.
         name: The image's digest.
+        kind: Which folder of the store it belongs to.
 
     Returns:
         The folder's path now.
     """
     for path, _size in _files(folder):
         _finish(path)
-    target = store.path("images", name[:2], name)
+    target = store.path(kind, name[:2], name)
     os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
     try:
         os.rename(folder, target)

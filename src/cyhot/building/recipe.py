@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-FORMAT = 1
+FORMAT = 2
 """Raised when records or images of an older cyhot must not be read any more."""
 
 ENVIRONMENT = (

@@ -48,6 +48,7 @@ class Record:
         "image",
         "image_size",
         "lookups",
+        "needs",
         "reasons",
         "seconds",
         "shared",
@@ -58,6 +59,7 @@ class Record:
 
     image: str  # the image's path below the store's images/
     image_size: int
+    needs: tuple[tuple[str, int], ...]  # files that must lie beside the image, and their sizes
     digest: str
     as_of: int  # when the signatures were noted, ns since the epoch
     files: tuple[FileRow, ...]

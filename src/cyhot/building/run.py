@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from .. import console
@@ -31,12 +31,16 @@ SAY_AFTER = 0.5
 _ATTEMPTS = 5
 
 
-def ensure(request: Request, hit: Hit) -> str:
+Listener = Callable[[Attempt], None]
+
+
+def ensure(request: Request, hit: Hit, note: Listener | None = None) -> str:
     """The path of an image that matches the source now; builds it if there is none.
 
     Args:
         request: The module that is wanted.
         hit: What its store had.
+        note: Called with the attempt that was published, if something had to be built.
 
     Raises:
         CompileError: If it does not compile.
@@ -44,7 +48,7 @@ def ensure(request: Request, hit: Hit) -> str:
     """
     console.voice(int(str(request.settings["verbose"])))
     try:
-        image, store = (hit.image, request.store) if hit.image else _built(request)
+        image, store = (hit.image, request.store) if hit.image else _built(request, note)
         _deliver(request, store, image)
     except CompileError as error:
         # Where in cyhot it was noticed helps nobody.
@@ -65,12 +69,12 @@ def _deliver(request: Request, store: Store, image: str) -> None:
     store.keep_delivered(request.key, image, request.copies, placed)
 
 
-def _built(request: Request) -> tuple[str, Store]:
+def _built(request: Request, note: Listener | None) -> tuple[str, Store]:
     store = publish.writable(request.store)
     try:
         with publish.building(store, request.key, request.source.name, SAY_AFTER):
             hit = store.find(request.key, Observer())
-            image = hit.image or _Builder(request, store, hit).build()
+            image = hit.image or _Builder(request, store, hit, note).build()
         if not hit.image:
             evict_now_and_then(store, int(str(request.settings["cache_size"])))
     except OSError as error:
@@ -108,8 +112,11 @@ class _Changed(Exception):
 class _Builder:
     """Builds one module, once its lock is held."""
 
-    def __init__(self, request: Request, store: Store, hit: Hit) -> None:
+    def __init__(
+        self, request: Request, store: Store, hit: Hit, note: Listener | None = None
+    ) -> None:
         self.request = request
+        self.note = note
         self.source = request.source
         self.store = store
         self.reasons = tuple(map(str, why_stale(request, hit, store)))
@@ -129,6 +136,8 @@ class _Builder:
             emit(BuildFailed(name, path, diagnostics))
             raise
         seconds = time.perf_counter() - began
+        if self.note is not None:
+            self.note(attempt)
         emit(
             BuildFinished(
                 name,

@@ -6,6 +6,8 @@ One `Attempt` is one pass: read the source's own words, transpile, compile, link
 from __future__ import annotations
 
 import os
+import sys
+import sysconfig
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import CompileError, Diagnostic, read_source
 from ..events import CommandRun
-from . import publish
+from . import pch, publish, shared
 from .assemble import probe_headers, probe_libraries
 from .cfiles import has_debug_information, note_traced, settle, source_root
 from .commands import Command, Finished, run_all
@@ -26,6 +28,7 @@ from .header import read_header
 from .inputs import Prober
 from .observe import find_package, hash_file
 from .packages import cimported_packages, get_include, header_folders, numpy_include
+from .prepare import Want, has_failed
 from .pyxbld import Special, special_build
 from .request import Request
 from .spec import BuildSpec, from_settings, pyxdep_patterns, transitive, with_header, with_special
@@ -41,7 +44,13 @@ from .toolchain import (
     openmp_flags,
     python_include_dirs,
 )
-from .transpile import NeedsCPlusPlus, TranspileRequest, TranspileResult, transpile
+from .transpile import (
+    NeedsCPlusPlus,
+    TranspileRequest,
+    TranspileResult,
+    cython_version_number,
+    transpile,
+)
 
 if TYPE_CHECKING:
     from .msvc import SetuptoolsDriver
@@ -54,6 +63,7 @@ class Attempt:
 
     Attributes:
         spec: How the module is built, as far as it is known by now.
+        asked: What was transpiled, and how.
         result: What transpiling gave.
         image: The image's path in the temporary folder.
         read: Files that the C compiler read.
@@ -64,8 +74,13 @@ class Attempt:
         phases: Seconds of each phase.
         warnings: What Cython and the compilers had to say.
         commands: The compilers' and the linker's, as they ran.
+        wants: What would have made it faster, and is not there: see `prepare`.
+        beside: Files that the image needs beside it.
+        unshared: Why it has no shared utility module.
+        unheaded: Why it is compiled without a precompiled header.
     """
 
+    asked: TranspileRequest
     result: TranspileResult
     image: str
     can: Abilities
@@ -90,6 +105,10 @@ class Attempt:
         self.warnings: list[Diagnostic] = []
         self.commands: list[CommandRun] = []
         self.tools: list[tuple[str, str]] = []
+        self.wants: list[Want] = []
+        self.beside: list[str] = []
+        self.unshared = ""
+        self.unheaded = ""
 
     def run(self) -> None:
         """Make the image.
@@ -103,6 +122,7 @@ class Attempt:
             self.result = self._transpile()
         self.c_text = read_source(self.result.c_path) or ""
         self._add_found()
+        self._reconsider_shared()
         self._settle_c()
         objects = self._compile()
         self._link(objects)
@@ -145,6 +165,7 @@ class Attempt:
 
     def _transpile_as(self, cplus: bool) -> TranspileResult:
         spec = self.spec
+        helpers = self._shared(cplus)
         request = TranspileRequest(
             source=spec.path,
             module_name=spec.name,
@@ -157,11 +178,72 @@ class Attempt:
             compile_time_env=spec.compile_time_env,
             annotate=spec.profile != "debug",  # Cython writes no #line where it annotates
             line_directives=spec.profile == "debug",
+            shared=helpers,
         )
         result = transpile(request)
+        self.asked = request
         self.steps.append(("cython", *request.options()))
         self.warnings.extend(result.warnings)
         return result
+
+    def _shared(self, cplus: bool) -> str:
+        """The name of the shared utility module to use, `""` for none."""
+        self._detach()
+        compiler = find_compiler(cplus, os.environ)
+        if compiler is None:
+            return ""
+        self.unshared = self.unshared or self._refuses_shared(compiler, cplus)
+        if self.unshared:
+            return ""
+        wanted = shared.want(self.store, compiler, cplus, os.environ)
+        if path := shared.attach(self.store, wanted, self.folder):
+            self.beside = [path]
+            return shared.module_name(wanted)
+        self._want(wanted)
+        return ""
+
+    def _detach(self) -> None:
+        """Take back what was decided about the shared module."""
+        self.wants = []
+        for path in self.beside:
+            os.unlink(path)
+        self.beside = []
+
+    def _want(self, wanted: Want) -> None:
+        if not has_failed(self.store, wanted):
+            self.wants.append(wanted)
+
+    def _refuses_shared(self, compiler: Compiler, cplus: bool) -> str:
+        spec, path = self.spec, self.source.path
+        return (
+            shared.refusal_by_settings(
+                profile=spec.profile,
+                standalone=self.settings.standalone,
+                directives=spec.directives,
+                cython=cython_version_number(),
+                implementation=sys.implementation.name,
+                free_threaded=bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+            )
+            or shared.refusal_by_text(path, read_source(path) or "")
+            or shared.refusal_by_compiler(compiler)
+            or shared.refusal_by_words(self._options(compiler, cplus))
+        )
+
+    def _reconsider_shared(self) -> None:
+        """Do without the shared module if a cimported file turns out to rule it out."""
+        if not self.beside:
+            return
+        cplus = self.spec.language == "c++"
+        opened = (f.path for f in self.result.opened[1:] if _is_users(f.path, self.result.standard))
+        texts = (shared.refusal_by_text(path, read_source(path) or "") for path in opened)
+        words = self._options(self._compiler(cplus), cplus)
+        self.unshared = next(filter(None, texts), "") or shared.refusal_by_words(words)
+        if not self.unshared:
+            return
+        self.steps, self.warnings = [], []
+        with self._phase("transpile"):
+            self.result = self._transpile_as(cplus)
+        self.c_text = read_source(self.result.c_path) or ""
 
     def _in_folder(self, name: str) -> str:
         return os.path.join(self.folder, name)
@@ -233,12 +315,58 @@ class Attempt:
         if driver := self._driver:
             self._compile_by(driver, sources, objects)
             return objects
-        commands = [self._compile_command(s, o) for s, o in zip(sources, objects, strict=True)]
+        plain = [self._compile_command(s, o) for s, o in zip(sources, objects, strict=True)]
         self.can = abilities(self._compiler(spec.language == "c++"), self.store)
+        header = self._header(plain[0])
         with self._phase("compile"):
-            self._run(commands)
+            if not (header and self._runs([_with_header(plain[0], header), *plain[1:]])):
+                header = None
+                self._run(plain)
         self.read = [path for target in objects for path in self._depfile(f"{target}.d")]
+        if header:
+            self.read = self._with_contents(header)
         return objects
+
+    def _header(self, command: Command) -> pch.Header | None:
+        """The precompiled header for the generated C, where one can be used and is there."""
+        spec, cplus = self.spec, self.spec.language == "c++"
+        compiler = self._compiler(cplus)
+        words = command.args[: command.args.index("-MD")]
+        self.unheaded = (
+            f"profile {spec.profile} is no hurry" if spec.profile != "dev" else ""
+        ) or pch.refusal(compiler, words, os.environ)
+        names = () if self.unheaded else pch.headers_first(self.c_text, cplus)
+        folders = pch.folders_for(names, words, python_include_dirs())
+        if not folders:
+            return None
+        wanted = pch.want(
+            self.store,
+            compiler,
+            words,
+            headers=names,
+            folders=folders,
+            system=self.can.system_dirs,
+        )
+        header = pch.find(self.store, wanted)
+        if header is None:
+            self._want(wanted)
+        elif hidden := header.hidden_by(pch.folders_of(words)):
+            self.unheaded = f"{hidden} comes before a header in it"
+            return None
+        return header
+
+    def _runs(self, commands: list[Command]) -> bool:
+        try:
+            self._run(commands)
+        except CompileError:
+            return False  # and again without the header, for what is really wrong
+        return True
+
+    def _with_contents(self, header: pch.Header) -> list[str]:
+        """What was read, with what the compiler read when it made the header."""
+        own = os.path.dirname(header.path) + os.sep
+        read = (path for path in self.read if not path.startswith(own))
+        return list(dict.fromkeys((*read, *header.read)))
 
     @cached_property
     def _driver(self) -> SetuptoolsDriver | None:
@@ -353,7 +481,8 @@ class Attempt:
         """
         diagnostics: list[Diagnostic] = []
         for one in finished:
-            self.commands.append(CommandRun(one.command.args, one.command.folder, one.seconds))
+            if not one.status:
+                self.commands.append(CommandRun(one.command.args, one.command.folder, one.seconds))
             if one.status and "No space left on device" in one.output:
                 raise publish.full(self.store.root)
             diagnostics += self._diagnostics(one)
@@ -388,6 +517,16 @@ class Attempt:
             hint="check the setting launcher and the variables CC and CXX",
         )
         return CompileError([diagnostic], name=self.source.name, path=self.source.path)
+
+
+def _with_header(command: Command, header: pch.Header) -> Command:
+    at = command.args.index("-MD")
+    return replace(command, args=(*command.args[:at], *header.options, *command.args[at:]))
+
+
+def _is_users(path: str, standard: str) -> bool:
+    """Whether a file that Cython opened is none of its own."""
+    return not path.startswith(os.path.dirname(standard) + os.sep)
 
 
 def image_name(name: str) -> str:

@@ -6,6 +6,7 @@ Writing is in `publish`. This module is on the warm path.
 Layout below the root::
 
     images/ab/<digest>/   one image: the extension module file, its C file, annotation, `meta`
+    prepared/ab/<name>/   what makes builds faster: shared utility modules, headers (`prepare`)
     records/ab/<key>      the records of one key, newest first
     closures/<name>       system files that many records share
     origins/<name>        the newest key parts of a module, to say why another key came up
@@ -64,6 +65,10 @@ def default_root() -> str:
     return os.path.join(base, "cyhot") if os.path.isabs(base) else NOWHERE
 
 
+SHARED = "_cyhot_shared_"
+"""The names of shared utility modules (see `shared`) start so."""
+
+
 class Hit:
     """What a look into the store found.
 
@@ -87,6 +92,17 @@ class Hit:
         self.record = record
         self.shared = shared
         self.differences = found
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """File names of what has to be loaded before the image."""
+        return tuple(name for name, _size in self.record.needs) if self.record else ()
+
+
+def needs_of(image: str) -> tuple[str, ...]:
+    """The same for an image that was just built."""
+    names = os.listdir(os.path.dirname(image))
+    return tuple(name for name in names if name.startswith(SHARED))
 
 
 class Store:
@@ -120,6 +136,10 @@ class Store:
             self._trusted = True
         return True
 
+    def prepared(self, name: str, *parts: str) -> str:
+        """The path of what was prepared under a name (see `prepare`)."""
+        return self.path("prepared", name[:2], name, *parts)
+
     def read(self, *parts: str) -> bytes:
         """The bytes of a file in the store, none if it isn't there."""
         try:
@@ -145,12 +165,21 @@ class Store:
             st = os.stat(path)
         except OSError:
             return ""
-        if st.st_size != record.image_size:
+        if st.st_size != record.image_size or self._needed(record):
             return ""
-        self._mark_used(path, st)
+        self.mark_used(path, st)
         return path
 
-    def _mark_used(self, path: str, st: os.stat_result) -> None:
+    def _needed(self, record: Record) -> str:
+        """What of the files that an image needs beside it was lost or damaged."""
+        for name, size in record.needs:
+            path = f"{os.path.dirname(self.path('images', record.image))}{os.sep}{name}"
+            sig = file_sig(path)
+            if sig is None or sig[0] != size:
+                return path
+        return ""
+
+    def mark_used(self, path: str, st: os.stat_result) -> None:
         """Note at most once a day that an image is in use; eviction goes by it."""
         now = time.time_ns()
         if now - st.st_atime_ns > 86_400 * 10**9:
@@ -177,7 +206,9 @@ class Store:
 
     def _miss(self, record: Record, shared: Closure | None, look: Observer) -> Hit:
         found = tuple(differences(record, shared, look))
-        return Hit("", record, shared, found or (("lost", record.image, "", ""),))
+        lost = self._needed(record)
+        name = os.path.basename(lost) if lost else record.image
+        return Hit("", record, shared, found or (("lost", name, "", ""),))
 
     def _rewrite(self, key: str, record: Record, shared: Closure | None) -> None:
         """Write down what was learnt, so that the next process need not look so closely."""

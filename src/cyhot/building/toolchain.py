@@ -261,7 +261,7 @@ _SLOW = re.compile(r"-flto.*|-ffat-lto-objects|-fuse-linker-plugin|-g.*")
 
 # What runs once, when a module is imported, need not be fast: a tenth of gcc's time for a small
 # module. Cython puts this macro before those functions, and before none of the user's.
-_SMALL_CODE = '-DCYTHON_SMALL_CODE=__attribute__((cold,optimize("O0")))'
+SMALL_CODE = '-DCYTHONSMALL_CODE=__attribute__((cold,optimize("O0")))'
 
 
 def _for_profile(flags: list[str], profile: str, compiler: Compiler) -> list[str]:
@@ -275,7 +275,7 @@ def _for_profile(flags: list[str], profile: str, compiler: Compiler) -> list[str
     kept = [flag for flag in flags if not _SLOW.fullmatch(flag) and not _OPTIMIZED.fullmatch(flag)]
     level = {"dev": ["-O2"], "trace": ["-O1"], "debug": ["-O0", "-g"]}[profile]
     if profile == "dev" and compiler.family == "gcc":
-        level = [*level, _SMALL_CODE, "-pipe"]  # the assembler works beside the compiler
+        level = [*level, SMALL_CODE, "-pipe"]  # the assembler works beside the compiler
     if compiler.family == "zig" and profile == "debug":
         level = [*level, "-fno-sanitize=all"]  # zig's -O0 turns on UBSan otherwise
     # Macros that ask for optimization (glibc's _FORTIFY_SOURCE) warn without it.

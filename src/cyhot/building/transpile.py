@@ -17,16 +17,19 @@ import os
 import re
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Any
 
-from ..errors import CompileError, Diagnostic, Severity, excerpt
+from ..errors import CompileError, Diagnostic, Severity, excerpt, read_source
+from .cimports import leading_cimports
 from .graph import Lookup, search
 from .inputs import Prober
-from .observe import FileSig, file_sig, hash_file, search_path
+from .observe import FileSig, file_sig, hash_file, is_young, search_path
 from .pristine import Pristine
 
 _lock = threading.RLock()
@@ -73,6 +76,8 @@ class TranspileRequest:
         annotate: Whether to write the HTML annotation beside the C file.
         line_directives: Whether to write ``#line`` into the C file, so that debuggers show the
             source.
+        shared: Qualified name of the shared utility module that the C is to import, `""` for
+            none.
     """
 
     source: str
@@ -86,6 +91,7 @@ class TranspileRequest:
     compile_time_env: dict[str, object] = field(default_factory=dict)
     annotate: bool = False
     line_directives: bool = False
+    shared: str = ""
 
     def options(self) -> tuple[str, ...]:
         """What of this is part of an image's identity, as text."""
@@ -94,9 +100,38 @@ class TranspileRequest:
             self.language_level,
             self.line_directives,
             sorted(self.directives.items()),
+            self.shared,
         )
         more = (sorted(self.forced.items()), self.include_path)
         return tuple(map(repr, (*parts, *more, sorted(self.compile_time_env.items()))))
+
+    def shape(self) -> tuple[Any, ...]:
+        """The options that are the same for many modules, as a value that marshal can write."""
+        tables = (self.directives, self.forced, self.compile_time_env)
+        return (
+            self.cplus,
+            self.language_level,
+            self.include_path,
+            self.shared,
+            *(tuple(sorted(table.items())) for table in tables),
+        )
+
+    @classmethod
+    def of_shape(cls, source: str, shape: tuple[Any, ...]) -> TranspileRequest:
+        """A request with the options that `shape` gave."""
+        cplus, language_level, include_path, shared, directives, forced, env = shape
+        return cls(
+            source=source,
+            module_name="",
+            output="",
+            cplus=cplus,
+            language_level=language_level,
+            include_path=tuple(include_path),
+            shared=shared,
+            directives=dict(directives),
+            forced=dict(forced),
+            compile_time_env=dict(env),
+        )
 
 
 @dataclass(frozen=True)
@@ -124,6 +159,7 @@ class TranspileResult:
         sys_path: The folders of sys.path at the time.
         warnings: What Cython had to say.
         replayable: Whether `graph.search` gave every result that Cython's own search gave.
+        was_prepared: Whether a Context was used that had cimported some modules before.
     """
 
     c_path: str
@@ -135,6 +171,7 @@ class TranspileResult:
     sys_path: tuple[str, ...]
     warnings: tuple[Diagnostic, ...]
     replayable: bool
+    was_prepared: bool = False
 
 
 class NeedsCPlusPlus(BaseException):
@@ -152,8 +189,111 @@ def transpile(request: TranspileRequest) -> TranspileResult:
         NeedsCPlusPlus: If `request.cplus` is off and the source cimports from libcpp, or from a
             ``.pxd`` whose header says ``# distutils: language=c++``.
     """
+    global _prepared
+    with _lock, _uncollected():
+        prepared, _prepared = _prepared, None  # whatever comes of it, it is used up
+        if prepared is not None and prepared.fits(request):
+            with _options_of(request):
+                if result := _Run(request).run_prepared(prepared):
+                    return result
+        with _pristine(request):
+            return _Run(request).run()
+
+
+def prepare(request: TranspileRequest, names: Sequence[str]) -> bool:
+    """Have a Context cimport modules, for the next `transpile` in this process.
+
+    Meant for a process that is forked for each compile: a Context can be used once.
+
+    Args:
+        request: The options of the modules to come, and the source of one of them.
+        names: Absolute module names, in the order in which the modules to come cimport them.
+
+    Returns:
+        Whether there is one. That it fits is found out when it is used.
+    """
+    global _prepared
     with _lock, _uncollected(), _pristine(request):
-        return _Run(request).run()
+        _prepared = _Run(request).prepared(names)
+    return _prepared is not None
+
+
+def restore() -> None:
+    """Make Cython's module-level objects what they were before the first compile.
+
+    The next compile does it otherwise; a process to be forked from does it beforehand.
+    """
+    global _is_pristine
+    with _lock:
+        if _objects is not None and not _is_pristine:
+            _objects.restore()
+            _is_pristine = True
+
+
+def is_installed(path: str, standard: str) -> bool:
+    """Whether a ``.pxd`` belongs to Cython or an installed package, not to the user's work."""
+    parts = path.split(os.sep)
+    installed = "site-packages" in parts or "dist-packages" in parts
+    return bool(path) and (path.startswith(standard) or installed)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A Context that has cimported some modules, and what it read and searched for them."""
+
+    context: Any
+    names: tuple[str, ...]
+    request: TranspileRequest
+    opened: tuple[Opened, ...]
+    lookups: tuple[Lookup, ...]
+    said: tuple[str, ...]
+    as_of: int
+
+    def fits(self, request: TranspileRequest) -> bool:
+        """Whether a compile would have read the same, in the same way."""
+        text = read_source(request.source) or ""
+        levels = set(re.findall(r"language_level\s*=\s*(\w+)", text))
+        return (
+            leading_cimports(text)[: len(self.names)] == self.names
+            and "np_pythran" not in text  # includes headers before all that is cimported
+            and request.source.endswith(".pyx")
+            # It is read first, and what it cimports comes before all else.
+            and not os.path.exists(f"{request.source[:-4]}.pxd")
+            and self.request.shape() == request.shape()
+            and levels <= {str(request.language_level)}
+            and all(self._is_unchanged(file) for file in self.opened)
+        )
+
+    def _is_unchanged(self, file: Opened) -> bool:
+        if is_young(file.sig[1:3], self.as_of):
+            return hash_file(file.path) == file.content
+        return file_sig(file.path) == file.sig
+
+
+def generate_shared(path: str, name: str, cplus: bool) -> str:
+    """Generate the C of Cython's shared utility module.
+
+    Args:
+        path: The C file to write.
+        name: The module's name.
+        cplus: Whether to generate C++.
+
+    Returns:
+        What is wrong, `""` if it was written.
+    """
+    from Cython.Build.SharedModule import generate_shared_module
+    from Cython.Compiler.Options import CompilationOptions, default_options
+
+    with _lock, _uncollected(), _pristine(TranspileRequest(path, name, path)):
+        options = CompilationOptions(
+            default_options,
+            shared_c_file_path=path,
+            module_name=name,
+            cplus=int(cplus),
+            errors_to_stderr=0,
+        )
+        error, _data = generate_shared_module(options)
+    return str(error) if error or not os.path.exists(path) else ""
 
 
 @contextmanager
@@ -190,6 +330,7 @@ class _Run:
         self.opened: dict[str, Opened] = {}
         self.askers: dict[str, tuple[str, str]] = {}
         self.lookups: dict[tuple[Any, ...], Lookup] = {}
+        self.cimported: set[str] = set()
         self.prober = Prober()
         self.standard = str(standard_include_path)
         self.version = cython_version_number()
@@ -197,13 +338,76 @@ class _Run:
         self.replayable = True
 
     def run(self) -> TranspileResult:
+        """Compile with a new Context."""
+        self.open(self.request.source, "", "")
+        options = self._options()
+        return self._compiled(_context_class()(self, options), options)
+
+    def run_prepared(self, prepared: Prepared) -> TranspileResult | None:
+        """Compile with a Context that cimported something before; None if it turns out unfit."""
+        self.open(self.request.source, "", "")
+        if not self._adopt(prepared):
+            return None
+        options, context = self._options(), prepared.context
+        context.cyhot_run, context.options = self, options
+        context.compiler_directives = options.compiler_directives
+        result = self._compiled(context, options)
+        if not self.cimported.issuperset(prepared.names):
+            return None  # one of them is only mentioned, and left its traces in the C
+        return replace(result, was_prepared=True)
+
+    def _adopt(self, prepared: Prepared) -> bool:
+        """Take over what was read and searched; False if this source's searches end elsewhere."""
+        before, source = prepared.request.source, self.request.source
+        for lookup in prepared.lookups:
+            mine = lookup.seen_from(source) if lookup.beside == before else lookup
+            found = self.searched(mine)
+            if os.path.abspath(found or "/") != os.path.abspath(lookup.result or "/"):
+                return False
+        for file in prepared.opened:
+            via = source if file.via == before else file.via
+            self.opened.setdefault(file.path, replace(file, via=via))
+        self.echo.lines += prepared.said
+        return True
+
+    def prepared(self, names: Sequence[str]) -> Prepared | None:
+        """Have a new Context cimport modules; None if one of them is not to be had."""
+        from Cython.Compiler import Errors
+        from Cython.Compiler.Scanning import FileSourceDescriptor
+
+        began = time.time_ns()
+        options = self._options()
+        context = _context_class()(self, options)
+        level, future = context.language_level, set(context.future_directives)
+        place = (FileSourceDescriptor(self.request.source), 1, 0)
+        with self._reported():
+            context.setup_errors(options, None)
+            read = [*takewhile(lambda name: self._is_installed(context, name, place), names)]
+            for name in read:
+                context.find_module(name, pos=place)
+            failed = bool(self.errors) or Errors.get_errors_count() > 0
+        # A .pxd that sets the language level sets it for all that is read after it.
+        changed = (context.language_level, context.future_directives) != (level, future)
+        if failed or changed or not read or not self.replayable:
+            return None
+        return Prepared(
+            context=context,
+            names=tuple(read),
+            request=self.request,
+            opened=tuple(self.opened.values()),
+            lookups=tuple(self.lookups.values()),
+            said=tuple(self.echo.lines),
+            as_of=began,
+        )
+
+    def _is_installed(self, context: Any, name: str, place: Any) -> bool:
+        return is_installed(context.find_pxd_file(name, place) or "", self.standard)
+
+    def _compiled(self, context: Any, options: Any) -> TranspileResult:
         from Cython.Compiler import Main
         from Cython.Compiler.Errors import CompileError as CythonError
 
         request = self.request
-        self.open(request.source, "", "")
-        options = self._options()
-        context = _context_class()(self, options)
         try:
             with self._reported():
                 result = Main.compile_single(
@@ -248,6 +452,7 @@ class _Run:
                 errors_to_stderr=0,
                 annotate="default" if request.annotate else False,
                 emit_linenums=request.line_directives,
+                shared_utility_qualified_name=request.shared or None,
             )
         except ValueError as error:
             raise self._failure([Diagnostic(
@@ -284,14 +489,11 @@ class _Run:
         if sig is not None and path not in self.opened:
             self.opened[path] = Opened(path, sig, hash_file(path), relation, via)
 
-    def searched(
-        self,
-        lookup: Lookup,
-    ) -> None:
+    def searched(self, lookup: Lookup) -> str | None:
         """Note a search: repeat it with a look that writes down all that it touches."""
         key = lookup[:-1]
         if key in self.lookups:
-            return
+            return self.lookups[key].result
         self.lookups[key] = lookup
         found = search(
             lookup,
@@ -308,6 +510,7 @@ class _Run:
             self._guard_language(lookup.result)
             if lookup.include:
                 self.open(lookup.result, relation, lookup.beside)
+        return found
 
     def parsing(self, path: str) -> None:
         """Note a file that is about to be parsed."""
@@ -460,6 +663,10 @@ def _context_class() -> Any:
                 self.cyhot_run.parsing(source_desc.filename)
             return super().parse(source_desc, scope, pxd, full_module_name)
 
+        def find_module(self, module_name: Any, *args: Any, **keywords: Any) -> Any:
+            self.cyhot_run.cimported.add(str(module_name))
+            return super().find_module(module_name, *args, **keywords)
+
         def setup_errors(self, options: Any, result: Any) -> None:
             super().setup_errors(options, result)
             Errors.threadlocal.cython_errors_echo_file = self.cyhot_run.echo
@@ -468,19 +675,29 @@ def _context_class() -> Any:
 
 
 _objects: Pristine | None = None
+_is_pristine = False
+_prepared: Prepared | None = None
 
 
 @contextmanager
 def _pristine(request: TranspileRequest) -> Iterator[None]:
     """Cython as it is in a new process: its options, its objects, and no cached look-ups."""
-    global _objects
-    from Cython import Utils
-    from Cython.Compiler import Options
-
+    global _objects, _is_pristine
     if _objects is None:
         _objects = Pristine()
     else:
-        _objects.restore()
+        restore()
+    _is_pristine = False
+    with _options_of(request):
+        yield
+
+
+@contextmanager
+def _options_of(request: TranspileRequest) -> Iterator[None]:
+    """Cython's own options and caches as they are in a new process."""
+    from Cython import Utils
+    from Cython.Compiler import Options
+
     defaults = _option_defaults(Options.__file__)
     found = {name: getattr(Options, name) for name in defaults}
     Utils.clear_function_caches()

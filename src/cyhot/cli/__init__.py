@@ -19,6 +19,7 @@ from . import layout
 from .base import FAILED, Command, json_option
 from .cache import cache
 from .doctor import doctor
+from .worker import worker
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,6 +60,8 @@ def build(
     values: dict[str, object] = {"verbose": 0}
     if profile or out:
         values["profile"] = profile or "release"
+    if out:
+        values["standalone"] = True
     session = current_session().updated(values)
     stop_telling = subscribe(_Teller(quiet or as_json, verbose))
     report = commands.build_all(targets, jobs, session)
@@ -153,6 +156,7 @@ def settings_rows(session: Session, path: str, name: str) -> list[dict[str, obje
 
 cli.add_command(cache)
 cli.add_command(doctor)
+cli.add_command(worker)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
 from ..building import publish
@@ -15,9 +16,10 @@ from ..building.observe import file_sig
 from ..building.plan import Reason
 from ..building.report import BuildReport, Built
 from ..building.request import Request, Source
-from ..building.run import ensure, why_stale
+from ..building.run import why_stale
 from ..errors import CompileError, CyhotError
 from ..events import BuildFinished, BuildStarted, Event, subscribe
+from ..worker.client import ensure
 from . import current_session
 from .finder import Finder, make_spec
 from .loader import Loader
@@ -58,7 +60,7 @@ def load(path: str | os.PathLike[str], name: str | None = None) -> ModuleType:
     return _import(make_spec(session, source))
 
 
-def _import(spec: importlib.machinery.ModuleSpec) -> ModuleType:
+def _import(spec: ModuleSpec) -> ModuleType:
     before = sys.modules.get(spec.name)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -110,13 +112,14 @@ def sources(target: str | os.PathLike[str], session: Session) -> list[Source]:
     """
     text = os.fspath(target)
     if os.path.isdir(text):
-        return list(_below(os.path.abspath(text)))
+        return list(below(os.path.abspath(text)))
     if os.path.isfile(text):
         return [source_at(text)]
     return _named(text, session)
 
 
-def _below(folder: str) -> Iterator[Source]:
+def below(folder: str) -> Iterator[Source]:
+    """All ``.pyx`` files below a folder."""
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in _SKIPPED)
         for file in sorted(files):
@@ -128,24 +131,35 @@ _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "build", "
 
 
 def _named(name: str, session: Session) -> list[Source]:
-    path: list[str] | None = None
-    finder = Finder(session)
-    spec = None
-    for part in _prefixes(name):
-        spec = finder.find_spec(part, path) or importlib.machinery.PathFinder.find_spec(part, path)
-        if spec is None:
-            raise CyhotError(
-                f"{name!r} is neither a file or folder nor a module on sys.path"
-                + ("" if part == name else f" (there is no {part!r})")
-            )
-        path = list(spec.submodule_search_locations or ())
-    found = [spec.loader.source] if spec and isinstance(spec.loader, Loader) else []
-    inside = [source for folder in path or () for source in _below(folder)]
+    spec, part = locate(name, Finder(session))
+    if spec is None:
+        raise CyhotError(
+            f"{name!r} is neither a file or folder nor a module on sys.path"
+            + ("" if part == name else f" (there is no {part!r})")
+        )
+    found = [spec.loader.source] if isinstance(spec.loader, Loader) else []
+    inside = [s for folder in spec.submodule_search_locations or () for s in below(folder)]
     known = {source.path for source in found}
     found += [source for source in inside if source.path not in known]
     if not found:
         raise CyhotError(f"{name!r} has no .pyx source")
     return found
+
+
+def locate(name: str, finder: Finder) -> tuple[ModuleSpec | None, str]:
+    """The spec of a module, found without importing its packages.
+
+    Returns:
+        The spec, None if there is none; and the name, or the package of it that is not there.
+    """
+    path: list[str] | None = None
+    spec = None
+    for part in _prefixes(name):
+        spec = finder.find_spec(part, path) or PathFinder.find_spec(part, path)
+        if spec is None:
+            return None, part
+        path = list(spec.submodule_search_locations or ())
+    return spec, name
 
 
 def _prefixes(name: str) -> list[str]:

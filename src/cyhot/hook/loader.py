@@ -9,11 +9,15 @@ from __future__ import annotations
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 
 from ..building.request import Source
+from ..building.store import needs_of
 from .session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import CodeType, ModuleType
+
+    from ..building.request import Request
 
 _loaded: set[str] = set()
 """Images that this process has mapped. The same path again would give the old module back."""
@@ -30,6 +34,7 @@ class Loader(ExtensionFileLoader):
         super().__init__(source.name, source.path)
         self.session = session
         self.source = source
+        self._needs: tuple[str, ...] = ()
 
     def image(self) -> str:
         """The path of an image that matches the source now.
@@ -40,10 +45,19 @@ class Loader(ExtensionFileLoader):
         request = self.session.request(self.source)
         hit = request.find()
         if request.is_served(hit):
+            self._needs = hit.needs
             return hit.image
-        from ..building.run import ensure
+        from ..worker.client import ensure
 
-        return ensure(request, hit)
+        image = ensure(request, hit, self._wanted_next)
+        self._needs = needs_of(image)
+        return image
+
+    def _wanted_next(self) -> Iterator[Request]:
+        """What will probably be imported after this module, and has to be built."""
+        from .ahead import wanted_next
+
+        return wanted_next(self.session, self.source)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """A new, not yet executed module of the source's image."""
@@ -61,7 +75,16 @@ class Loader(ExtensionFileLoader):
         module.__file__ = self.source.path
         return module
 
+    def _provide(self, image: str) -> None:
+        """Have what an image imports from beside it importable."""
+        if self._needs:
+            from .companion import provide
+
+            for name in self._needs:
+                provide(image, name)
+
     def _map(self, image: str, spec: ModuleSpec) -> ModuleType:
+        self._provide(image)
         path = image
         if image in _loaded:
             from .execute import private_copy
@@ -108,6 +131,7 @@ class Reloader(Loader):
         image = self.image()
         from .execute import private_copy, run_in
 
+        self._provide(image)
         _loaded.add(image)
         run_in(module, private_copy(image), self.source.name)
         module.__dict__["__cached__"] = image

@@ -1,0 +1,198 @@
+"""What the worker has ready: Cython imported and used once, and Contexts that have read ``.pxd``s.
+
+Invariant 5 holds whatever is ready: the C is byte for byte what a new process would generate.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
+
+from ..building import transpile
+from ..building.cimports import leading_cimports
+from ..building.observe import FileSig, file_sig
+from .protocol import VERSION
+
+if TYPE_CHECKING:
+    from ..building.steps import Attempt
+
+__all__ = ["VERSION", "Kind", "Sources", "find", "kind_of", "like", "read", "up"]
+
+_WORTH = 0.1
+"""Seconds of transpiling from which on a process of its own is kept for the kind of module."""
+
+# Uses what most modules use, so that all of that is loaded, parsed and compiled once.
+_THROW_AWAY = """\
+cimport cython
+from libc.math cimport sqrt
+
+ctypedef fused number:
+    int
+    double
+
+cdef class Point:
+    cdef public double x
+    cdef list seen
+
+    def __init__(self, double x, *, seen=()):
+        self.x = x
+        self.seen = [item for item in seen if item]
+
+    cpdef double norm(self, int times=1) except? -1:
+        with nogil:
+            return sqrt(self.x * self.x) * times
+
+    def __getitem__(self, key):
+        try:
+            return self.seen[key]
+        except IndexError as error:
+            raise KeyError(f"{key!r}: {error}") from None
+
+def total(number[:] values, str name="total"):
+    cdef number result = 0
+    for i in range(values.shape[0]):
+        result += values[i]
+    return {name: result}
+
+def later(function, *rest, **named):
+    def inner(value):
+        return function(value, *rest, **named)
+    yield from map(inner, rest)
+
+class Plain(Point):
+    limit = 3
+
+    async def wait(self, other):
+        return await other
+"""
+
+
+def up() -> None:
+    """Import all that a build needs and run a compile whose result nobody wants."""
+    from ..building import msvc, pch, prepare, pyxbld, run, shared, steps  # noqa: F401
+    from . import job  # noqa: F401
+
+    with tempfile.TemporaryDirectory(prefix="cyhot-") as folder:
+        source = os.path.join(folder, "throw_away.pyx")
+        with open(source, "w", encoding="utf-8") as file:
+            file.write(_THROW_AWAY)
+        for annotate in (True, False):
+            output = os.path.join(folder, "throw_away.c")
+            transpile.transpile(transpile.TranspileRequest(
+                source, "throw_away", output, annotate=annotate
+            ))  # fmt: skip
+    transpile.restore()
+    _share_keys()
+
+
+def _share_keys() -> None:
+    """Have Cython's scanner keep each letter of Unicode once.
+
+    Its tables are dicts with an entry for every letter, eight of them, each with 149,000 strings of
+    its own: two thirds of all memory that Cython takes, and of what a fork has to map.
+    """
+    tables = [found for found in gc.get_objects() if type(found) is dict and len(found) > _MANY]
+    known: dict[object, object] = {}
+    for table in tables:
+        if all(type(key) is str for key in table):
+            items = [(known.setdefault(key, key), value) for key, value in table.items()]
+            table.clear()
+            table.update(items)
+
+
+_MANY = 50_000
+
+
+class Sources:
+    """The files of Cython and cyhot as they were when this process imported them."""
+
+    def __init__(self) -> None:
+        from Cython import __version__
+
+        self.cython: str = __version__
+        self._files = dict(_loaded())
+
+    def changed(self) -> bool:
+        """Whether one of them is another by now: then what this process does is out of date."""
+        return any(file_sig(path) != sig for path, sig in self._files.items())
+
+
+def _loaded() -> Iterable[tuple[str, FileSig | None]]:
+    for name, module in tuple(sys.modules.items()):
+        path = getattr(module, "__file__", None)
+        if path and name.partition(".")[0] in ("Cython", "cyhot"):
+            yield path, file_sig(path)
+
+
+# Contexts ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Modules that cimport the same ``.pxd`` files under the same options.
+
+    Attributes:
+        names: What they cimport, in their order.
+        beside: One of them.
+        options: The options that Cython reads a ``.pxd`` with, as `transpile.Shape` has them.
+    """
+
+    names: tuple[str, ...]
+    beside: str
+    options: tuple[Any, ...]
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def like(path: str) -> Kind | None:
+    """The kind of a source as far as its text tells, compiled with the default options."""
+    names = leading_cimports(_text(path))
+    shape = transpile.TranspileRequest(path, "", "").shape()
+    return Kind(names, path, shape) if names else None
+
+
+def kind_of(attempt: Attempt) -> Kind | None:
+    """The kind of a module that was compiled just now; None if a Context of its own won't pay."""
+    if attempt.phases.get("transpile", 0.0) < _WORTH or attempt.result.was_prepared:
+        return None
+    path, result = attempt.source.path, attempt.result
+    installed = {
+        lookup.name
+        for lookup in result.lookups
+        if lookup.suffix == ".pxd" and transpile.is_installed(lookup.result, result.standard)
+    }
+    names = tuple(takewhile(installed.__contains__, leading_cimports(_text(path))))
+    kind = Kind(names, path, attempt.asked.shape())
+    try:
+        hash(kind)
+    except TypeError:
+        return None  # a directive whose value is a list: rare, and not worth a process
+    return kind if names else None
+
+
+def find(kinds: Iterable[Kind], job: tuple[Any, ...]) -> Kind | None:
+    """The kind that fits a job best, by what its source cimports; None if none does."""
+    found = tuple(kinds)
+    if not found:
+        return None
+    names = leading_cimports(_text(job[0][0]))
+    fitting = [kind for kind in found if names[: len(kind.names)] == kind.names]
+    return max(fitting, key=lambda kind: len(kind.names), default=None)
+
+
+def read(kind: Kind) -> bool:
+    """Prepare a Context of this kind in this process; False if that failed."""
+    request = transpile.TranspileRequest.of_shape(kind.beside, kind.options)
+    return transpile.prepare(request, kind.names)
