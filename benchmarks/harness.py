@@ -38,7 +38,8 @@ class BenchmarkError(Exception):
 class Run:
     """One process, or several that a user starts one after another.
 
-    `cpu` is what they and the compilers that they ran used: on a busy machine it varies less.
+    `cpu` is what they and the compilers that they ran used: on a busy machine it varies less. What
+    a background process does for them is not in it.
     """
 
     seconds: float

@@ -195,7 +195,7 @@ def self_ratio(samples: Iterable[Sample], module: str, comparison: Comparison) -
 
 
 def spread_table(samples: Iterable[Sample]) -> str:
-    """Returns every median with its extremes, its processor time and the number of samples."""
+    """Returns every median with its extremes, processor time (no worker's) and sample count."""
     rows = [
         [
             module, flow, tool, *map(show_seconds, (cell.low, cell.median, cell.high, cell.cpu)),
