@@ -75,9 +75,10 @@ class Cyhot(Tool):
         """Returns main.py, and one that tells what was built as well."""
         install = "import cyhot\ncyhot.install()\n"
         program = subject.program()
+        paths = ", ".join(repr(extension.path) for extension in subject.extensions)
         return {
             "main.py": install + program,
-            "reporting.py": f"{install}{_LISTEN}{program}{_REPORT}",
+            "reporting.py": f"{install}{_LISTEN.format(paths)}{program}{_REPORT}",
         }
 
     def variables(self, home: Path, environment: Environment) -> dict[str, str]:
@@ -85,7 +86,8 @@ class Cyhot(Tool):
         return super().variables(home, environment) | self.more_variables
 
 
-_LISTEN = "events = []\ncyhot.subscribe(events.append)\n"
+# An import does not tell of builds that were asked for ahead and done before it came to them.
+_LISTEN = "events = []\ncyhot.subscribe(events.append)\ncyhot.build({})\n"
 _REPORT = """\
 for e in events:
     if type(e).__name__ == "BuildFinished":
