@@ -21,8 +21,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-# A user's interpreter writes .pyc files and has a home: these would make ours differ from theirs.
-UNWANTED_VARIABLES = ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "XDG_CACHE_HOME")
+# A user's interpreter writes .pyc files and has a home, and no user types CI=true: these would
+# make ours differ from theirs, or have users with different homes meet in one folder.
+UNWANTED_VARIABLES = (
+    *("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "PYTHONPATH", "CI"),
+    *("XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "IPYTHONDIR"),
+)
 TIMEOUT = 900.0
 
 
@@ -34,7 +38,8 @@ class BenchmarkError(Exception):
 class Run:
     """One process, or several that a user starts one after another.
 
-    `cpu` is what they and the compilers that they ran used: on a busy machine it varies less.
+    `cpu` is what they and the compilers that they ran used: on a busy machine it varies less. What
+    a background process does for them is not in it.
     """
 
     seconds: float
@@ -66,13 +71,24 @@ class Cell:
     count: int
 
 
-def child_environment(home: Path, base: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Returns the environment of a user whose home, and so whose every cache, is `home`."""
+def child_environment(
+    home: Path, base: Mapping[str, str] | None = None, scripts: Iterable[Path] = ()
+) -> dict[str, str]:
+    """Returns the environment of a user whose home, and so whose every cache, is `home`.
+
+    Args:
+        home: An empty folder, but for what the user's tools put there.
+        base: Variables to start from; by default this process's.
+        scripts: Folders of programs that come first, as activating an environment has it.
+    """
     environ = dict(os.environ if base is None else base)
     for name in list(environ):
         if name in UNWANTED_VARIABLES or name.startswith("CYHOT_"):
             del environ[name]
     environ["HOME"] = environ["USERPROFILE"] = str(home)
+    # A user's worker is found there: each home gets one of its own.
+    environ["XDG_RUNTIME_DIR"] = str(home / "run")
+    environ["PATH"] = os.pathsep.join([*map(str, scripts), environ.get("PATH", "")])
     return environ
 
 
@@ -104,10 +120,13 @@ def _children_cpu() -> float:
 
 
 def run_less_bare(
-    commands: Sequence[Sequence[str]], folder: Path, environ: Mapping[str, str]
+    commands: Sequence[Sequence[str]],
+    folder: Path,
+    environ: Mapping[str, str],
+    python: str = sys.executable,
 ) -> tuple[Run, float]:
     """Runs commands; returns them less what a bare interpreter takes just before, and that."""
-    idle = run([[sys.executable, "-c", "pass"]], folder, environ)
+    idle = run([[python, "-c", "pass"]], folder, environ)
     done = run(commands, folder, environ)
     return Run(done.seconds - idle.seconds, done.cpu - idle.cpu, done.output), idle.seconds
 
@@ -184,6 +203,21 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
+def fill(path: Path, name: str, text: str) -> None:
+    """Puts a text between the lines ``<!-- name -->`` and ``<!-- end of name -->`` of a file.
+
+    Raises:
+        BenchmarkError: they are not there.
+    """
+    whole = path.read_text(encoding="utf-8")
+    first, last = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    before, found, rest = whole.partition(first)
+    _old, ended, after = rest.partition(last)
+    if not (found and ended):
+        raise BenchmarkError(f"{path} has no lines {first.strip()!r} and {last!r} to fill")
+    path.write_text(f"{before}{first}{text.rstrip()}\n{last}{after}", encoding="utf-8")
+
+
 def machine(distributions: Iterable[str]) -> dict[str, object]:
     """Returns what the numbers depend on: date, versions, compiler, processors, command."""
     return {
@@ -195,6 +229,7 @@ def machine(distributions: Iterable[str]) -> dict[str, object]:
         "platform": platform.platform(),
         "cpu": cpu_model(),
         "cpu_count": os.cpu_count(),
+        "load_average": [round(load, 2) for load in os.getloadavg()],
     }
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import filelock
 import pytest
+from subjects import SUBJECTS
 from support import Project, clean_environment
 
 ROOT = Path(__file__).parent.parent
@@ -86,6 +87,20 @@ def test_an_error_has_its_line(project: Project, python: str) -> None:
     run = project.run("import cyhot; cyhot.install(); import bad", python=python, check=False)
     assert run.returncode == 1
     assert "bad.pyx:2:16: error: undeclared name not builtin: y" in run.stderr
+
+
+def test_the_benchmarks_modules_give_no_warning(tmp_path: Path, python: str) -> None:
+    for name, *options in (("large",), ("words", "--cplus")):
+        for file, text in SUBJECTS[name].files(1).items():
+            (tmp_path / file).write_text(text)
+        done = subprocess.run(
+            [python, "-m", "cython", "-3", *options, f"{name}.pyx"],
+            cwd=tmp_path,
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stdout + done.stderr) == (0, ""), name
 
 
 def why(project: Project, python: str) -> str:

@@ -31,6 +31,21 @@ class BuildStarted:
 
 
 @dataclass(frozen=True)
+class CommandRun:
+    """A compiler's or linker's command that a build ran.
+
+    Attributes:
+        args: The command line.
+        folder: Where it ran; temporary, gone with the build.
+        seconds: How long it took.
+    """
+
+    args: tuple[str, ...]
+    folder: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class BuildFinished:
     """An image was built and published.
 
@@ -41,6 +56,8 @@ class BuildFinished:
         seconds: How long it took.
         phases: Seconds of each phase: ``transpile``, ``compile``, ``link``, ``publish``.
         diagnostics: Warnings and notes.
+        commands: What was run, as it was run: to run it again by hand, on the C file that lies
+            beside the image.
     """
 
     name: str
@@ -49,6 +66,7 @@ class BuildFinished:
     seconds: float
     phases: dict[str, float] = field(default_factory=dict)
     diagnostics: tuple[Diagnostic, ...] = ()
+    commands: tuple[CommandRun, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,17 @@ class _Builder:
         seconds = time.perf_counter() - began
         if self.note is not None:
             self.note(attempt)
-        emit(BuildFinished(name, path, image, seconds, attempt.phases, tuple(attempt.warnings)))
+        emit(
+            BuildFinished(
+                name,
+                path,
+                image,
+                seconds,
+                attempt.phases,
+                tuple(attempt.warnings),
+                tuple(attempt.commands),
+            )
+        )
         return image
 
     def _until_stable(self) -> tuple[str, Attempt]:

@@ -17,6 +17,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from typing import TYPE_CHECKING
 
 from ..errors import CompileError, Diagnostic, read_source
+from ..events import CommandRun
 from . import pch, publish, shared
 from .assemble import probe_headers, probe_libraries
 from .cfiles import has_debug_information, note_traced, settle, source_root
@@ -74,6 +75,7 @@ class Attempt:
         steps: Options and command lines, for the image's identity.
         phases: Seconds of each phase.
         warnings: What Cython and the compilers had to say.
+        commands: The compilers' and the linker's, as they ran.
         wants: What would have made it faster, and is not there: see `prepare`.
         beside: Files that the image needs beside it.
         unshared: Why it has no shared utility module.
@@ -103,6 +105,7 @@ class Attempt:
         self.steps: list[tuple[str, ...]] = []
         self.phases: dict[str, float] = {}
         self.warnings: list[Diagnostic] = []
+        self.commands: list[CommandRun] = []
         self.tools: list[tuple[str, str]] = []
         self._compilers: dict[bool, Compiler | None] = {}
         self.wants: list[Want] = []
@@ -516,6 +519,8 @@ class Attempt:
         """
         diagnostics: list[Diagnostic] = []
         for one in finished:
+            if not one.status:
+                self.commands.append(CommandRun(one.command.args, one.command.folder, one.seconds))
             if one.status and "No space left on device" in one.output:
                 raise publish.full(self.store.root)
             diagnostics += self._diagnostics(one)
