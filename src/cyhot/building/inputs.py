@@ -136,17 +136,20 @@ class _Notes:
 
 def merged_rows(rows: Iterable[DirRow]) -> list[DirRow]:
     """One row for each folder, with the names that any of its rows has."""
-    found: dict[str, DirRow] = {}
-    for folder, sig, absent, present in rows:
-        if folder in found:
-            _, sig, others, there = found[folder]
-            absent, present = _joined(absent, others), _joined(present, there)
-        found[folder] = (folder, sig, absent, present)
-    return [found[folder] for folder in sorted(found)]
+    from .record import split_names
 
+    groups: dict[str, list[DirRow]] = {}
+    for row in rows:
+        groups.setdefault(row[0], []).append(row)
 
-def _joined(one: str, other: str) -> str:
-    return "\0".join(sorted({*split_names(one), *split_names(other)}))
+    def joined(group: list[DirRow], column: int) -> str:
+        names = {name for row in group for name in split_names(str(row[column]))}
+        return "\0".join(sorted(names))
+
+    return [
+        (folder, group[0][1], joined(group, 2), joined(group, 3))
+        for folder, group in sorted(groups.items())
+    ]
 
 
 def _has_magic(pattern: str) -> bool:
