@@ -41,9 +41,15 @@ class Inputs:
 
     Args:
         system_dirs: Folders whose files change with an installation, not with the user's work.
+        known: Signatures and content hashes of files; none of them was young when it was hashed.
     """
 
-    def __init__(self, system_dirs: Iterable[str]) -> None:
+    def __init__(
+        self,
+        system_dirs: Iterable[str],
+        known: Mapping[str, tuple[FileSig, str]] | None = None,
+    ) -> None:
+        self.known = known or {}
         self._system = tuple(
             f"{os.path.abspath(folder)}{os.sep}" for folder in (*system_dirs, *_python_dirs())
         )
@@ -72,7 +78,9 @@ class Inputs:
             if sig is None:
                 self.missing.append(file.path)
             else:
-                content = hash_file(file.path)
+                known, content = self.known.get(file.path, (None, ""))
+                if known != sig:
+                    content = hash_file(file.path)
                 self._put((file.path, sig, content, file.relation, file.via))
 
     def _put(self, row: FileRow) -> None:
@@ -287,7 +295,8 @@ def collect(attempt: Attempt) -> Inputs:
     """All inputs of an attempt, with how each was reached."""
     path, stem = attempt.source.path, attempt.stem
     special, listing = f"{stem}.pyxbld", f"{stem}.pyxdep"
-    inputs = Inputs((*attempt.can.system_dirs, os.path.dirname(attempt.result.standard)))
+    system = (*attempt.can.system_dirs, os.path.dirname(attempt.result.standard))
+    inputs = Inputs(system, attempt.known)
     inputs.opened(attempt.result.opened)
     for file, _content in attempt.special.inputs:
         relation = ("of", path) if file == special else ("imported by", special)
