@@ -320,7 +320,8 @@ def collect(attempt: Attempt, known: Known) -> Inputs:
     path, stem = attempt.source.path, attempt.stem
     special, listing = f"{stem}.pyxbld", f"{stem}.pyxdep"
     folders = (*attempt.can.system_dirs, os.path.dirname(attempt.result.standard))
-    inputs = Inputs(folders, known)
+    prepared = {(path, sig): content for path, (sig, content) in attempt.known.items()}
+    inputs = Inputs(folders, known | prepared)
     inputs.opened(attempt.result.opened)
     for file, _content in attempt.special.inputs:
         relation = ("of", path) if file == special else ("imported by", special)

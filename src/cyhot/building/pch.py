@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from .cfiles import has_debug_information
 from .commands import Command, run_all
 from .depfile import parse as parse_depfile
-from .observe import LAUNCHERS, DirSig, FileSig, dir_sig, file_sig, is_young
+from .observe import LAUNCHERS, DirSig, FileSig, dir_sig, file_sig, hash_file, is_young
 from .prepare import Failed, Want, make_want
 from .store import Store
 from .toolchain import Compiler
@@ -186,7 +186,7 @@ class Header:
 
     Attributes:
         options: What the compiler is given to use it.
-        read: The headers in it.
+        read: The headers in it: their signatures, which are as they were, and content hashes.
     """
 
     def __init__(self, folder: str, manifest: bytes) -> None:
@@ -194,14 +194,13 @@ class Header:
         option, file = options
         self.path = os.path.join(folder, file)
         self.options: tuple[str, str] = (option, self.path)
-        self.read: list[str] = [path for path, _sig in rows]
-        self._rows: list[tuple[str, FileSig]] = rows
+        self.read: dict[str, tuple[FileSig, str]] = {row[0]: row[1:] for row in rows}
         self._folders: list[tuple[str, DirSig]] = folders
         self._names: dict[str, dict[str, list[str]]] = names
 
     def is_current(self) -> bool:
         """Whether everything that was read for it is as it was."""
-        return all(file_sig(path) == sig for path, sig in self._rows) and all(
+        return all(file_sig(path) == sig for path, (sig, _content) in self.read.items()) and all(
             dir_sig(path) == sig for path, sig in self._folders
         )
 
@@ -293,9 +292,9 @@ def make(parameters: Mapping[str, Sequence[str]], name: str, folder: str) -> Non
         out_file.write(marshal.dumps(manifest))
 
 
-def _rows(read: Sequence[str], began: int) -> list[tuple[str, FileSig]]:
-    rows = [(path, sig) for path in read if (sig := file_sig(path))]
-    if len(rows) < len(read) or any(is_young(sig[1:3], began) for _path, sig in rows):
+def _rows(read: Sequence[str], began: int) -> list[tuple[str, FileSig, str]]:
+    rows = [(path, sig, hash_file(path)) for path in read if (sig := file_sig(path))]
+    if len(rows) < len(read) or any(is_young(sig[1:3], began) for _path, sig, _content in rows):
         raise Failed("a header was changing", passing=True)
     return rows
 

@@ -26,7 +26,7 @@ from .depfile import parse as parse_depfile
 from .diagnose import compiler_diagnostics
 from .header import read_header
 from .inputs import Prober
-from .observe import LAUNCHERS, find_package, hash_file
+from .observe import LAUNCHERS, FileSig, find_package, hash_file
 from .packages import cimported_packages, get_include, header_folders, numpy_include
 from .prepare import Want, has_failed
 from .pyxbld import Special, special_build
@@ -80,6 +80,7 @@ class Attempt:
         beside: Files that the image needs beside it.
         unshared: Why it has no shared utility module.
         unheaded: Why it is compiled without a precompiled header.
+        known: Signatures and content hashes of what is in that.
     """
 
     asked: TranspileRequest
@@ -112,6 +113,7 @@ class Attempt:
         self.beside: list[str] = []
         self.unshared = ""
         self.unheaded = ""
+        self.known: dict[str, tuple[FileSig, str]] = {}
 
     def run(self) -> None:
         """Make the image.
@@ -332,7 +334,7 @@ class Attempt:
                 self._run(plain)
         self.read = [path for target in objects for path in self._depfile(f"{target}.d")]
         if header:
-            self.read = self._with_contents(header)
+            self.read, self.known = self._with_contents(header), header.read
         return objects
 
     def _header(self, command: Command) -> pch.Header | None:
