@@ -45,10 +45,11 @@ class Watch:
                 return event
 
     def end(self, number: signal.Signals = signal.SIGINT) -> tuple[int, str]:
-        """Send it a signal; gives its exit status and what it wrote to standard error."""
+        """Send it a signal; gives its exit status and its standard error without progress."""
         self.process.send_signal(number)
         _, err = self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode, err
+        lines = (line for line in err.splitlines(True) if "compiling" not in line)
+        return self.process.returncode, "".join(lines)
 
 
 @contextmanager
