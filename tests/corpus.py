@@ -60,6 +60,7 @@ class Job:
     cplus: bool
     language_level: str
     directives: dict[str, bool]
+    shared: str = ""  # the shared utility module to use
     folder: str = ""
 
     @property
@@ -77,7 +78,9 @@ class Job:
         """The command line's arguments that say the same."""
         directives = [f"--directive={name}={value}" for name, value in self.directives.items()]
         cplus = ["--cplus"] if self.cplus else []
-        return [f"-{self.language_level}", *cplus, *directives, "-o", self.output, self.source]
+        shared = [f"--shared={self.shared}"] if self.shared else []
+        options = [f"-{self.language_level}", *cplus, *directives, *shared]
+        return [*options, "-o", self.output, self.source]
 
     def generated(self) -> dict[str, bytes]:
         """What a side has written for this job, by file name."""
@@ -226,6 +229,7 @@ def _request(each: Job) -> Any:
         cplus=each.cplus,
         language_level=int(each.language_level),
         directives=dict(each.directives),
+        shared=each.shared,
     )
 
 

@@ -605,3 +605,23 @@ def test_a_shared_library_that_is_not_found_is_named(project: Project) -> None:
     (told,) = fails(project, "foo")
     assert "foo.pyx: error: the library libmine.so was not found" in told
     assert "runtime_library_dirs" in told
+
+
+def test_what_the_command_built_is_found_without_another_search(project: Project) -> None:
+    """The script's own folder is on its sys.path, but not on the program's."""
+    project.write("foo.pyx", "x = 1")
+    env = {"CFLAGS": "-O0"}
+    project.write(
+        "bin/cyhot-script.py",
+        """
+        import sys
+        sys.argv[1:] = ["build", "foo"]
+        from cyhot.cli import main
+        main()
+        """,
+    )
+    assert project.run("bin/cyhot-script.py", env=env).compiles == ["foo"]
+
+    done = run(project, "import foo, sys; print('cyhot.building.graph' in sys.modules)")
+
+    assert (done.compiles, done.stdout.strip()) == ([], "False")

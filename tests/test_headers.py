@@ -134,6 +134,8 @@ def test_the_image_is_the_same_to_the_byte_and_so_is_what_it_depends_on(project:
 
 
 def test_the_compiler_takes_it(project: Project) -> None:
+    if not list(project.store.rglob("*.gch")):
+        pytest.skip("only gcc says so")
     project.write("matmul.pyx", MATMUL)
     (project / "foo.pyx").unlink()
     code = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from cyhot.building.inputs import Prober, expand, glob_row
 from cyhot.building.observe import (
     CLOCK_TICK_NS,
+    SHARED_NS,
     Observer,
+    Recent,
     dir_sig,
     file_sig,
     find_program,
@@ -38,8 +41,7 @@ numbers = st.integers(0, 2**63)
 sigs = st.tuples(numbers, numbers, numbers, numbers)
 dir_sigs = st.tuples(numbers, numbers, numbers)
 file_rows = st.tuples(texts, sigs, texts, texts, texts)
-names = st.lists(texts, max_size=3).map(tuple)
-dir_rows = st.tuples(texts, dir_sigs, names, names)
+dir_rows = st.tuples(texts, dir_sigs, texts, texts)
 columns = {
     "as_of": numbers,
     "built_at": numbers,
@@ -156,7 +158,8 @@ def test_what_was_young_is_trusted_once_it_is_old(tmp_path: Path) -> None:
 
 def test_a_folder_that_changes_all_the_time_is_not_written_down_each_time(tmp_path: Path) -> None:
     prober = Prober()
-    assert not prober.exists(str(tmp_path / "absent"))
+    for number in range(20):
+        assert not prober.exists(str(tmp_path / f"absent{number}"))
     record = record_of(prober=prober)
 
     (tmp_path / "unrelated").touch()
@@ -164,7 +167,31 @@ def test_a_folder_that_changes_all_the_time_is_not_written_down_each_time(tmp_pa
     look = Observer()
     assert [*differences(record, None, look)] == []
     assert look.looked_closer()
-    assert not refreshed(record, None, look, time.time_ns())
+    soon, much_later = time.time_ns() + LONG_AFTER, time.time_ns() + 10 * LONG_AFTER
+    assert not refreshed(record, None, look, soon)
+    assert refreshed(record, None, look, much_later)
+
+
+def test_a_tool_that_was_young_is_not_asked_again_once_it_is_old(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tool = tmp_path / "tool"
+    tool.write_text("#!/bin/sh\necho 1.0\n", encoding="utf-8")
+    tool.chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    record = record_of(as_of=time.time_ns())
+    record.tools = (
+        ("program", "tool", str(tool), file_sig(str(tool)), Observer().ident("program", "tool")),
+    )
+
+    look = Observer()
+    assert [*differences(record, None, look)] == []
+    assert look.looked_closer()
+    assert refreshed(record, None, look, time.time_ns() + LONG_AFTER)
+
+    look = Observer()
+    assert [*differences(record, None, look)] == []
+    assert not look.looked_closer()
 
 
 @pytest.mark.parametrize("name", ["absent", "a.*", "sub/deeper/absent", "file/absent", "b/*"])
@@ -342,3 +369,75 @@ def test_an_observer_does_not_change_its_mind(tmp_path: Path) -> None:
         look.sig(str(path)), look.hash(str(path)), look.dir(str(tmp_path)), look.exists(str(path))
     )  # fmt: skip
     assert dir_sig(str(tmp_path)) != seen[2]
+
+
+# --- decisions that follow each other ---------------------------------------------------------
+
+
+def test_what_is_near_is_looked_at_anew_by_each_decision(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_text("1", encoding="utf-8")
+    recent = Recent()
+    first = recent.observer()
+    seen = first.sig(str(path)), first.dir(str(tmp_path))
+
+    path.rename(tmp_path / "g")
+    second = recent.observer()
+
+    assert second.sig(str(path)) is None
+    assert second.dir(str(tmp_path)) != seen[1]
+
+
+def test_what_is_distant_is_looked_at_anew_when_its_time_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [10**12]
+    monkeypatch.setattr("time.monotonic_ns", lambda: clock[0])
+    recent = Recent()
+    distant = recent.observer().distant
+    for passed in (SHARED_NS // 2, SHARED_NS // 2):
+        clock[0] += passed
+        assert recent.observer().distant is distant
+    clock[0] += 1  # as long as from the first time on, however often it was used
+
+    assert recent.observer().distant is not distant
+
+
+@pytest.mark.parametrize("what", ["forget", "PATH", "sys.path", "working folder"])
+def test_what_is_distant_is_looked_at_anew_when_it_is_looked_for_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
+) -> None:
+    monkeypatch.setattr("time.monotonic_ns", lambda: 10**12)
+    monkeypatch.setattr("sys.path", ["", *sys.path])
+    recent = Recent()
+    distant = recent.observer().distant
+    assert recent.observer().distant is distant
+
+    if what == "forget":
+        recent.forget()
+    elif what == "PATH":
+        monkeypatch.setenv("PATH", str(tmp_path))
+    elif what == "sys.path":
+        monkeypatch.syspath_prepend(str(tmp_path))
+    else:
+        monkeypatch.chdir(tmp_path)
+
+    look = recent.observer()
+    assert look.distant is not distant
+    assert look.sys_path() == search_path()
+
+
+def test_records_that_share_a_closure_look_at_it_once(tmp_path: Path) -> None:
+    header = tmp_path / "header.h"
+    header.write_text("1", encoding="utf-8")
+    rows = record_of(header).files
+    closure = Closure(rows, (), time.time_ns() + LONG_AFTER)
+    recent = Recent()
+    assert [*differences(record_of(), closure, recent.observer())] == []
+    header.write_text("22", encoding="utf-8")
+
+    recent.forget()
+
+    for _ in range(2):
+        (found,) = differences(record_of(), closure, recent.observer())
+        assert found[:2] == ("changed", str(header))

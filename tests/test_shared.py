@@ -286,6 +286,17 @@ def test_a_damaged_shared_module_is_made_good_by_a_new_build(
     assert shared_of(image_of(project, "foo"))
 
 
+def test_a_damaged_shared_module_is_used_by_nobody_and_made_again(project: Project) -> None:
+    project.write("foo.pyx", FOO)
+    (shared,) = shared_of(image_of(project, "foo"))
+    with shared.open("r+b") as file:
+        file.truncate(100)  # of all its links
+    run = project.run(IMPORT.format("foo") + "; print(foo.sqr(2))")
+    assert run.stdout == "4\n"
+    assert not shared_of(image_of(project, "foo"))
+    assert not list((project.store / "prepared").rglob("_cyhot_shared_*"))
+
+
 def test_an_image_works_when_the_shared_module_is_evicted_and_is_counted_once(
     project: Project,
 ) -> None:

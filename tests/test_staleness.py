@@ -113,6 +113,92 @@ def test_a_file_that_is_replaced_by_an_older_one_is_noticed(m: Module) -> None:
     assert m.built() == "2"
 
 
+BETWEEN = {
+    "the source": "write('m.pyx', 'from core cimport N; value = N + 1')",
+    "a cimported file": "write('core.pxd', 'cdef enum: N = 2')",
+    "its size and time as before": (
+        "before = os.stat('core.pxd'); write('core.pxd', 'cdef enum: N = 2'); "
+        "os.utime('core.pxd', ns=(before.st_atime_ns, before.st_mtime_ns))"
+    ),
+    "a file that comes first": (
+        "os.mkdir('core'); write('core/__init__.pxd', 'cdef enum: N = 2'); "
+        "os.rename('core.pxd', 'other.pxd')"
+    ),
+    "settings": (
+        "write('pyproject.toml', '[tool.cyhot]\\nextra_compile_args = [\"-DUNUSED\"]'); "
+        "write('core.pxd', 'cdef enum: N = 2')"
+    ),
+    "flags": "os.environ['CFLAGS'] = '-O0 -DUNUSED'; write('core.pxd', 'cdef enum: N = 2')",
+}
+
+
+@pytest.mark.parametrize("edit", BETWEEN.values(), ids=BETWEEN)
+def test_an_edit_between_two_imports_of_a_process_is_noticed(m: Module, edit: str) -> None:
+    """However little time passes: what is shared by imports are only other files."""
+    m.write("first.pyx", "from core cimport N; value = N")
+    m.write("m.pyx", "from core cimport N; value = N")
+    m.write("core.pxd", "cdef enum: N = 1")
+    m.run("import first, m")
+
+    run = m.run(f"""
+import os
+def write(path, text):
+    with open(path, "w") as file:
+        file.write(text)
+import first
+{edit}
+import m
+print(first.value, m.value)
+""")
+
+    assert run.stdout.split() == ["1", "2"]
+    assert run.compiles == ["m"]
+
+
+def test_changed_settings_between_two_imports_of_a_process_are_noticed(m: Module) -> None:
+    for name in ("a", "b", "c"):
+        m.write(f"{name}.pyx", "cdef int x = 7, y = -2\nvalue = x // y")
+
+    run = m.run("""
+def settle(text):
+    with open("pyproject.toml", "w") as file:
+        file.write(text)
+import a
+settle("[tool.cyhot.directives]\\ncdivision = true")
+import b
+settle("[tool.cyhot.directives]\\ncdivision = false")
+import c
+print(a.value, b.value, c.value)
+""")
+
+    assert run.stdout.split() == ["-4", "-3", "-4"]
+
+
+def test_a_package_that_is_upgraded_between_two_imports_is_noticed_when_it_is_said(
+    m: Module,
+) -> None:
+    """What is installed is looked at once for imports that follow each other at once."""
+    places = m.root / "lib" / "site-packages"
+    header = m.write("lib/site-packages/core.pxd", "cdef enum: N = 1")
+    m.path = ["lib/site-packages"]
+    m.write("first.pyx", "from core cimport N; value = N")
+    m.write("m.pyx", "from core cimport N; value = N")
+    m.run("import first, m")
+
+    run = m.run(f"""
+import importlib
+import first
+with open({str(header)!r}, "w") as file:
+    file.write("cdef enum: N = 2")
+importlib.invalidate_caches()
+import m
+print(first.value, m.value)
+""")
+
+    assert places.is_dir()
+    assert run.stdout.split() == ["1", "2"]
+
+
 def test_a_touched_file_is_not_built_again(m: Module) -> None:
     header = m.write("n.h", "#define N 4")
     source = m.write("m.pyx", USES_HEADER)

@@ -159,10 +159,15 @@ def subscribe(callback: Listener) -> Callable[[], None]:
 
 
 def emit(event: Event) -> None:
-    """Tell every listener."""
+    """Tell every listener, and the file that CYHOT_EVENTS names."""
     path = os.environ.get("CYHOT_EVENTS")
     if path:
         _append(path, event)
+    deliver(event)
+
+
+def deliver(event: Event) -> None:
+    """Tell every listener of an event that happened in another process, which noted it."""
     for listener in tuple(_listeners):
         try:
             listener(event)

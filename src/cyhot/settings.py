@@ -299,15 +299,14 @@ def _parse(kind: object, text: str) -> object:
     return text
 
 
-def find_pyproject(folder: str) -> str:
-    """The nearest pyproject.toml at or above a folder, `""` if there is none."""
+def pyproject_places(folder: str) -> tuple[str, ...]:
+    """Where the pyproject.toml that holds for a folder may be, the nearest place first."""
+    places = []
     while True:
-        path = os.path.join(folder, "pyproject.toml")
-        if os.path.isfile(path):
-            return path
+        places.append(os.path.join(folder, "pyproject.toml"))
         parent = os.path.dirname(folder)
         if parent == folder:
-            return ""
+            return tuple(places)
         folder = parent
 
 
@@ -315,18 +314,15 @@ def read_pyproject(path: str, cached: Callable[[bytes], Tables | None]) -> Table
     """The settings in a pyproject.toml.
 
     Args:
-        path: The file; `""` gives no settings.
+        path: The file.
         cached: Gives what was parsed from the same bytes before, or parses them.
 
     Raises:
         SettingsError: If they are wrong, or the file is not TOML.
     """
-    if path:
-        with open(path, "rb") as file:
-            data = file.read()
-        if b"cyhot" in data:
-            return cached(data) or ({}, ())
-    return {}, ()
+    with open(path, "rb") as file:
+        data = file.read()
+    return (cached(data) if b"cyhot" in data else None) or ({}, ())
 
 
 def matches(patterns: tuple[str, ...], name: str) -> bool:

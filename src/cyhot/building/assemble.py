@@ -19,7 +19,7 @@ from ..errors import read_source
 from .inputs import Prober, glob_row
 from .observe import FileSig, Observer, file_sig, hash_file, is_young
 from .recipe import KeyParts, image_digest
-from .record import Closure, DirRow, FileRow, Record, ToolRow, differences
+from .record import Closure, DirRow, FileRow, Record, ToolRow, differences, split_names
 from .toolchain import CYTHON
 from .transpile import Opened
 
@@ -115,9 +115,9 @@ class Inputs:
             self.tools.append(("package", request.replace(os.sep, "/")))
 
     def dirs(self, probers: Sequence[Prober]) -> tuple[list[DirRow], list[DirRow]]:
-        """What all probers found and missed: the user's folders, system folders."""
+        """What probers found and missed: the user's folders, the folders of installations."""
         whole = Prober()
-        for prober in (*probers, self.prober):
+        for prober in probers:
             whole.seen.update(prober.seen)
             whole.patterns.update(prober.patterns)
         rows = whole.dir_rows()
@@ -360,11 +360,16 @@ def build_record(
     """The record of an attempt's image, its system files, and the inputs of both."""
     result, inputs = attempt.result, collect(attempt, known)
     tools = tool_rows((CYTHON, *attempt.tools, *inputs.tools), Observer())
-    own, system = inputs.dirs([attempt.prober, result.prober])
+    own, _ = inputs.dirs([attempt.prober, result.prober, inputs.prober])
+    # Where Cython searched has the module's own name in it, so no two modules would share it.
+    _, searched = inputs.dirs([result.prober])
+    _, system = inputs.dirs([attempt.prober, inputs.prober])
     record = Record()
     record.as_of = record.built_at = attempt.began
     record.files = tuple(inputs.own.values())
-    record.dirs = tuple(own)
+    above = [row for row in own if _is_above(row, attempt)]
+    record.dirs = tuple(row for row in own if row not in above)
+    record.distant_dirs = (*searched, *above)
     record.globs = (*map(glob_row, inputs.globs), *result.prober.glob_rows())
     record.tools = tuple(tools)
     # Plain tuples: marshal does not write named ones.
@@ -378,12 +383,28 @@ def build_record(
     record.needs = tuple((os.path.basename(p), os.stat(p).st_size) for p in attempt.beside)
     identities = [(tool[1], tool[4]) for tool in tools]
     # What was found decides as well as what is in it: an __init__.py that came or went, say.
-    found = tuple((folder, absent, present) for folder, _sig, absent, present in record.dirs)
+    found = tuple((folder, absent, present) for folder, _sig, absent, present in own)
     steps = [*attempt.steps, ("C", hash_file(result.c_path)), ("found", repr(found))]
     record.digest = image_digest(parts, identities, steps, inputs.contents())
     record.image = f"{record.digest[:2]}/{record.digest}/{os.path.basename(attempt.image)}"
     record.shared = ""
     return record, inputs.closure(system, attempt.began), inputs
+
+
+def _is_above(row: DirRow, attempt: Attempt) -> bool:
+    """Whether a folder is above the project, and only decides where the project begins."""
+    folder = os.path.dirname(attempt.source.path)
+    for _ in range(attempt.source.name.count(".") + attempt.source.is_package):
+        folder = os.path.dirname(folder)
+    inside = f"{row[0].rstrip(os.sep)}{os.sep}"
+    return (
+        folder != row[0]
+        and folder.startswith(inside)
+        and _MARKERS.issuperset(split_names(row[2]) + split_names(row[3]))
+    )
+
+
+_MARKERS = {"pyproject.toml", "setup.py"}
 
 
 def find_change(

@@ -63,10 +63,10 @@ def images(store: Store) -> Iterator[Stored]:
             for image in _entries(group.path):
                 # A folder that the user keeps other things in, too, may well have an images/.
                 if is_digest(image.name) and image.name.startswith(group.name):
-                    yield _stored(image.path)
+                    yield _stored(image.path, kind)
 
 
-def _stored(folder: str) -> Stored:
+def _stored(folder: str, kind: str) -> Stored:
     size, used = 0, 0.0
     for path, _dirs, files in os.walk(folder):
         for name in files:
@@ -78,7 +78,7 @@ def _stored(folder: str) -> Stored:
                 # It is linked into many folders: each has its share of it. When it was used says
                 # nothing of the image beside it.
                 size += st.st_size // max(1, st.st_nlink)
-                used = used or (st.st_atime if len(files) == 1 else 0.0)
+                used = max(used, st.st_atime if kind == "prepared" else 0.0)
                 continue
             size += st.st_size
             used = max(used, st.st_atime, st.st_mtime)

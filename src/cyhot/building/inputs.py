@@ -121,8 +121,8 @@ class _Notes:
             (
                 folder,
                 dir_sig(folder) or (0, 0, 0),
-                tuple(sorted(self.absent.get(folder, ()))),
-                tuple(sorted(self.present.get(folder, ()))),
+                "\0".join(sorted(self.absent.get(folder, ()))),
+                "\0".join(sorted(self.present.get(folder, ()))),
             )
             for folder in sorted(self.absent.keys() | self.present.keys())
         ]

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 try:
     from _blake2 import blake2b
 except ImportError:  # an interpreter built without the accelerator module
     from hashlib import blake2b
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 FileSig = tuple[int, int, int, int]
 """Size, mtime_ns, ctime_ns, inode. ctime catches a rewrite that sets mtime back."""
@@ -22,6 +28,8 @@ DirSig = tuple[int, int, int]
 # A file system's clock may tick as seldom as every two seconds (FAT), so two writes within
 # one tick can leave equal signatures. What is younger than this is hashed, not trusted.
 CLOCK_TICK_NS = 2_000_000_000
+SHARED_NS = 50_000_000
+"""For how long decisions share what they saw of distant things; see `Recent`."""
 LAUNCHERS = ("ccache", "sccache", "distcc", "icecc")
 """Programs that stand in front of a compiler, and change nothing in what comes out."""
 
@@ -54,12 +62,14 @@ def dir_sig(path: str) -> DirSig | None:
 
 
 def exists(path: str) -> bool:
-    """Whether there is anything at `path`, links followed; `os.path.exists` without its import."""
+    """Whether there is anything at `path`, links followed.
+
+    For what is not there, which is the rule, a stat takes twice as long.
+    """
     try:
-        os.stat(path)
-    except (OSError, ValueError):
+        return os.access(path, os.F_OK)
+    except ValueError:
         return False
-    return True
 
 
 def fits(pattern: str, name: str) -> bool:
@@ -80,6 +90,12 @@ def hash_file(path: str) -> str:
 def is_young(times: tuple[int, ...], as_of: int) -> bool:
     """Whether something with these times could have changed again within the same clock tick."""
     return max(times) > as_of - CLOCK_TICK_NS
+
+
+def is_settled(now: tuple[int, ...] | None, sig: tuple[int, ...], as_of: int) -> bool:
+    """Whether what is there now has a noted signature, and that one can be trusted."""
+    limit = as_of - CLOCK_TICK_NS
+    return now == sig and sig[1] <= limit and sig[2] <= limit
 
 
 def find_program(name: str) -> str:
@@ -163,19 +179,49 @@ def _processor(path: str) -> str:
 class Observer:
     """Looks at files, folders and tools, each at most once.
 
-    One observer serves one decision: what it has seen stays as it was for that decision.
+    One observer serves one decision: what it has seen stays as it was for that decision. Only
+    what is distant may have been seen by an observer that several decisions share.
+
+    Attributes:
+        since: When it began to look, ns since the epoch.
     """
 
-    __slots__ = ("_dirs", "_exists", "_hashes", "_names", "_path", "_sigs", "_tools")
+    __slots__ = (
+        *("_answers", "_dirs", "_distant", "_exists", "_hashes", "_idents", "_names", "_path"),
+        *("_sigs", "_tools", "since"),
+    )
 
-    def __init__(self) -> None:
+    def __init__(
+        self, distant: Observer | None = None, path: tuple[str, ...] | None = None
+    ) -> None:
+        """Begin to look.
+
+        Args:
+            distant: Who looks at what is distant (see `Recent`); by default the same observer.
+            path: The folders of sys.path now, if they are known.
+        """
+        self.since = time.time_ns()
+        self._distant = distant
         self._sigs: dict[str, FileSig | None] = {}
         self._dirs: dict[str, DirSig | None] = {}
         self._exists: dict[str, bool] = {}
         self._hashes: dict[str, str] = {}
+        self._idents: dict[tuple[str, str], str] = {}
         self._names: dict[str, frozenset[str]] = {}
         self._tools: dict[tuple[str, str], tuple[str, FileSig | None]] = {}
-        self._path: tuple[str, ...] | None = None
+        self._answers: dict[object, Any] = {}
+        self._path = path
+
+    @property
+    def distant(self) -> Observer:
+        """Who looks at compilers, system headers, packages, and above the project."""
+        return self._distant or self
+
+    def once(self, question: object, answer: Callable[[], Any]) -> Any:
+        """The answer to a question that only what this observer sees decides."""
+        if question not in self._answers:
+            self._answers[question] = answer()
+        return self._answers[question]
 
     def sig(self, path: str) -> FileSig | None:
         """The file's signature now."""
@@ -217,8 +263,8 @@ class Observer:
         return self._names[path]
 
     def looked_closer(self) -> bool:
-        """Whether signatures alone did not do, and something was read."""
-        return bool(self._hashes or self._names or self._exists)
+        """Whether signatures alone did not do, and a file or a folder was read."""
+        return bool(self._hashes or self._names or self._idents)
 
     def sys_path(self) -> tuple[str, ...]:
         """The folders of sys.path now."""
@@ -258,6 +304,12 @@ class Observer:
         What a program says of itself is not enough: a wrapper script hands ``--version`` on to
         the compiler that it calls with options of its own. So its content counts as well.
         """
+        key = (kind, request)
+        if key not in self._idents:
+            self._idents[key] = self._identify(kind, request)
+        return self._idents[key]
+
+    def _identify(self, kind: str, request: str) -> str:
         path = self.tool(kind, request)[0]
         if kind == "processor":
             return _processor(path)
@@ -265,3 +317,50 @@ class Observer:
 
         told = identify(kind, request, path)
         return f"{told}\n{self.hash(path)}" if kind == "program" and path else told
+
+
+class Recent:
+    """Gives observers to decisions that may follow each other fast, as a program's imports do.
+
+    The user's own files and folders are looked at anew for each decision, so an edit between two
+    imports is always seen. Only what is distant (an installation's: compilers, system headers,
+    Python, installed packages, hundreds of files that all modules share; and the folders above
+    the project) is looked at once for all decisions within `SHARED_NS`.
+
+    Why that is right: no decision is about one instant. Looking at the installation takes a
+    millisecond, loading an image another, and an installation that changes in between goes
+    unseen however it is done; sharing makes that moment 50 ms long. It is counted from before
+    the first look and never prolonged, so nothing that is used was seen longer ago. Whoever
+    changes such a thing and imports from it within that time says so as Python's own finder
+    wants it, by ``importlib.invalidate_caches()``; a build, a reload and `cyhot.load` always
+    look anew.
+    """
+
+    __slots__ = ("_path", "_shared")
+
+    def __init__(self) -> None:
+        # Each is replaced as a whole: imports run in several threads.
+        self._path: tuple[list[str], tuple[str, ...]] = ([], ())
+        self._shared: tuple[int, object, Observer] | None = None
+
+    def forget(self) -> None:
+        """Look anew from now on."""
+        self._shared = None
+
+    def observer(self) -> Observer:
+        """An observer for a decision that is made now."""
+        now, path = time.monotonic_ns(), self._search_path()
+        searched = (path, os.environ.get("PATH"))  # where tools are looked for
+        shared = self._shared
+        if shared is None or now > shared[0] or searched != shared[1]:
+            shared = self._shared = (now + SHARED_NS, searched, Observer(path=path))
+        return Observer(shared[2], path)
+
+    def _search_path(self) -> tuple[str, ...]:
+        """`search_path`, computed anew where sys.path changed or is relative to something."""
+        entries, path = self._path
+        if not path or sys.path != entries:
+            entries, path = [*sys.path], search_path()
+            if all(isinstance(entry, str) and os.path.isabs(entry) for entry in entries):
+                self._path = entries, path
+        return path

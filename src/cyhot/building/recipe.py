@@ -13,7 +13,8 @@ from .observe import digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
 
 FORMAT = 2
 """Raised when records or images of an older cyhot must not be read any more."""
@@ -30,15 +31,62 @@ KeyParts = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 """Named groups of (name, value) pairs; comparing two of them says why a key is another."""
 
 
-def key_parts(
-    *,
-    path: str,
-    name: str,
-    is_package: bool,
-    python: Mapping[str, str],
-    environ: Mapping[str, str],
-    settings: Mapping[str, object],
-) -> KeyParts:
+class Surroundings:
+    """What is known before a build and the same for many modules.
+
+    Attributes:
+        groups: The groups of their `KeyParts` after the module's own.
+        text: The same as text, so that it is made once for all of them.
+    """
+
+    __slots__ = ("groups", "text")
+
+    def __init__(
+        self,
+        python: Mapping[str, str],
+        environ: tuple[tuple[str, str], ...],
+        settings: Mapping[str, object],
+    ) -> None:
+        """Put it together.
+
+        Args:
+            python: What identifies the interpreter and its ABI.
+            environ: The variables of `build_environment`.
+            settings: The settings that change what is built, where they differ from the
+                defaults.
+        """
+        chosen = tuple((n, repr(settings[n])) for n in sorted(settings))
+        self.groups: KeyParts = (
+            ("format", (("format", str(FORMAT)),)),
+            ("python", tuple(python.items())),
+            ("environment", environ),
+            ("setting", chosen),
+        )
+        self.text = repr(self.groups)
+
+    @classmethod
+    def of_groups(cls, groups: KeyParts) -> Surroundings:
+        """The surroundings that another process has."""
+        around = cls.__new__(cls)
+        around.groups, around.text = groups, repr(groups)
+        return around
+
+
+def build_environment(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The variables of the process's environment that count, with their values."""
+    # os.environ raises two exceptions for each name that isn't there; the dict that it is a view of
+    # (in CPython) takes one look-up.
+    encode, there = getattr(environ, "encodekey", str), getattr(environ, "_data", environ)
+    names = _encoded.get(encode)
+    if names is None:
+        names = _encoded[encode] = tuple((name, encode(name)) for name in ENVIRONMENT)
+    return tuple((name, environ[name]) for name, raw in names if there.get(raw))
+
+
+_encoded: dict[Callable[[str], Any], tuple[tuple[str, Any], ...]] = {}
+
+
+def key_parts(*, path: str, name: str, is_package: bool, around: Surroundings) -> KeyParts:
     """Everything that is known of a build before its source is read.
 
     Args:
@@ -46,25 +94,15 @@ def key_parts(
             with a module of the same name never meet.
         name: Full module name.
         is_package: Whether the source is a package's ``__init__``.
-        python: What identifies the interpreter and its ABI.
-        environ: The process's environment; the names in `ENVIRONMENT` count.
-        settings: The settings that change what is built, where they differ from the defaults.
+        around: The rest.
     """
     module = (("name", name), ("package", str(is_package)), ("path", path))
-    env = tuple((n, environ[n]) for n in ENVIRONMENT if environ.get(n))
-    chosen = tuple((n, repr(settings[n])) for n in sorted(settings))
-    return (
-        ("format", (("format", str(FORMAT)),)),
-        ("module", module),
-        ("python", tuple(python.items())),
-        ("environment", env),
-        ("setting", chosen),
-    )
+    return (("module", module), *around.groups)
 
 
-def key(parts: KeyParts) -> str:
-    """The name under which records of this build are kept."""
-    return digest(repr(parts).encode())
+def key(*, path: str, name: str, is_package: bool, around: Surroundings) -> str:
+    """The name under which records of a build are kept; the arguments are `key_parts`'s."""
+    return digest(f"{path}\0{name}\0{is_package}\0{around.text}".encode("utf-8", "surrogateescape"))
 
 
 def origin_key(parts: KeyParts) -> str:

@@ -5,7 +5,8 @@ Invariant 1: an image is loaded only if its record matches the sources as they a
 unchanged if size, mtime, ctime and inode are, and if it is older than the clock tick in which
 they were noted; else its content is hashed.
 
-On the warm path: a record is read with marshal and checked with one stat per file and folder.
+On the warm path: a record is read with marshal and checked with one stat per file and folder;
+what all records share is looked at once for decisions in quick succession (`observe.Recent`).
 """
 
 from __future__ import annotations
@@ -13,18 +14,30 @@ from __future__ import annotations
 import marshal
 import os
 
-from .observe import DirSig, FileSig, Observer, digest, fits, is_young
+from .observe import (
+    CLOCK_TICK_NS,
+    DirSig,
+    FileSig,
+    Observer,
+    digest,
+    dir_sig,
+    file_sig,
+    fits,
+    is_settled,
+    is_young,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
 FileRow = tuple[str, FileSig, str, str, str]
 """Path, signature, content hash, relation (``"cimported by"`` ...), whom it is a relation to."""
-DirRow = tuple[str, DirSig, tuple[str, ...], tuple[str, ...]]
-"""Folder, signature, names that must be absent, names that must be present. ``a*b`` stands for
-every name that starts with a and ends with b, and ``a/`` for a folder of that name."""
+DirRow = tuple[str, DirSig, str, str]
+"""Folder, signature, names that must be absent, names that must be present: joined by NUL, since
+they are many and seldom looked at. ``a*b`` stands for every name that starts with a and ends with
+b, and ``a/`` for a folder of that name."""
 GlobRow = tuple[str, tuple[str, ...], tuple[tuple[str, DirSig | None], ...]]
 """Pattern, the files it named, the folders that it looked into."""
 ToolRow = tuple[str, str, str, FileSig | None, str]
@@ -43,6 +56,7 @@ class Record:
         "cython_version",
         "digest",
         "dirs",
+        "distant_dirs",
         "files",
         "globs",
         "image",
@@ -64,6 +78,7 @@ class Record:
     as_of: int  # when the signatures were noted, ns since the epoch
     files: tuple[FileRow, ...]
     dirs: tuple[DirRow, ...]
+    distant_dirs: tuple[DirRow, ...]  # above the project, and where Cython searched installations
     globs: tuple[GlobRow, ...]
     tools: tuple[ToolRow, ...]
     shared: str  # the Closure of system files, by name
@@ -89,7 +104,10 @@ class Record:
 
 
 class Closure:
-    """System files (compiler's, Python's, installed packages') that many images share."""
+    """System files (compiler's, Python's, installed packages') that many images share.
+
+    And the folders in which the C compiler looked for them.
+    """
 
     __slots__ = ("as_of", "dirs", "files")
 
@@ -142,6 +160,54 @@ def _unsealed(data: bytes) -> Any:
 _SEAL = len(digest(b""))
 
 
+def is_as_noted(record: Record, shared: Closure | None, look: Observer) -> bool:
+    """Whether there is no difference, because all signatures are those that were noted.
+
+    That is the rule where nothing changed, and this is the quick way to see it; where it is not
+    so, `differences` decides.
+
+    Args:
+        record: The record.
+        shared: Its closure of system files, None if that is lost.
+        look: The world as it is now.
+    """
+    limit, distant = record.as_of - CLOCK_TICK_NS, look.distant
+    for row in record.files:
+        sig = row[1]
+        if file_sig(row[0]) != sig or sig[1] > limit or sig[2] > limit:
+            return False
+    for folder in record.dirs:
+        known = folder[1]
+        if dir_sig(folder[0]) != known or known[1] > limit or known[2] > limit:
+            return False
+    # Not just noted or not: in /tmp or a home folder something comes and goes all the time.
+    if next(_dir_differences(record.distant_dirs, record.as_of, distant), None):
+        return False
+    for kind, request, path, tool, _ident in record.tools:
+        if tool is None or distant.tool(kind, request) != (path, tool):
+            return False
+        if tool[1] > limit or tool[2] > limit:
+            return False
+    if record.globs or look.sys_path() != record.sys_path:
+        return False
+    if shared is None:
+        return not record.shared
+    return bool(distant.once(("as noted", shared), lambda: _closure_is_as_noted(shared, distant)))
+
+
+def _closure_is_as_noted(shared: Closure, look: Observer) -> bool:
+    limit = shared.as_of - CLOCK_TICK_NS
+    for row in shared.files:
+        sig = row[1]
+        if file_sig(row[0]) != sig or sig[1] > limit or sig[2] > limit:
+            return False
+    for folder in shared.dirs:
+        known = folder[1]
+        if look.dir(folder[0]) != known or known[1] > limit or known[2] > limit:
+            return False
+    return True
+
+
 def differences(record: Record, shared: Closure | None, look: Observer) -> Iterator[Difference]:
     """All in which the world differs from what the record was made from; nothing if it's current.
 
@@ -157,13 +223,21 @@ def differences(record: Record, shared: Closure | None, look: Observer) -> Itera
     yield from _file_differences(record.files, record.as_of, look)
     yield from _dir_differences(record.dirs, record.as_of, look)
     yield from _glob_differences(record.globs, record.as_of, look)
-    yield from _tool_differences(record.tools, record.as_of, look)
+    distant = look.distant
+    yield from _tool_differences(record.tools, record.as_of, distant)
+    yield from _dir_differences(record.distant_dirs, record.as_of, distant)
     yield from _search_differences(record, look)
     if shared is not None:
-        yield from _file_differences(shared.files, shared.as_of, look)
-        yield from _dir_differences(shared.dirs, shared.as_of, look)
+        yield from distant.once(shared, lambda: _closure_differences(shared, distant))
     elif record.shared:
         yield "lost", "the list of system headers", "", ""
+
+
+def _closure_differences(shared: Closure, look: Observer) -> tuple[Difference, ...]:
+    return (
+        *_file_differences(shared.files, shared.as_of, look),
+        *_dir_differences(shared.dirs, shared.as_of, look),
+    )
 
 
 def _file_differences(
@@ -171,7 +245,7 @@ def _file_differences(
 ) -> Iterator[Difference]:
     for path, sig, content, _relation, _via in rows:
         now = look.sig(path)
-        if now == sig and not is_young(sig[1:3], as_of):
+        if is_settled(now, sig, as_of):
             continue
         if now is None:
             yield "removed", path, content, ""
@@ -180,15 +254,21 @@ def _file_differences(
 
 
 def _dir_differences(rows: tuple[DirRow, ...], as_of: int, look: Observer) -> Iterator[Difference]:
+    limit, dir_now = as_of - CLOCK_TICK_NS, look.dir
     for folder, sig, absent, present in rows:
-        if look.dir(folder) == sig and not is_young(sig[1:], as_of):
+        if dir_now(folder) == sig and sig[1] <= limit and sig[2] <= limit:
             continue
-        for name in _candidates(folder, absent, look):
+        for name in _candidates(folder, split_names(absent), look):
             if _is_there(folder, name, look):
                 yield "appeared", f"{folder}{os.sep}{name}".rstrip("/"), "", ""
-        for name in present:
+        for name in split_names(present):
             if not _is_there(folder, name, look):
                 yield "vanished", f"{folder}{os.sep}{name}", "", ""
+
+
+def split_names(joined: str) -> tuple[str, ...]:
+    """The names in a column of a `DirRow`."""
+    return tuple(joined.split("\0")) if joined else ()
 
 
 def _candidates(folder: str, names: tuple[str, ...], look: Observer) -> tuple[str, ...]:
@@ -287,22 +367,58 @@ def refreshed(record: Record, shared: Closure | None, look: Observer, now: int) 
     Returns:
         Whether something is better known than before, so that writing it down pays.
     """
-    files = _refreshed_files(record.files, look)
-    dirs = tuple((d, look.dir(d) or s, a, p) for d, s, a, p in record.dirs)
-    globs = tuple(_refreshed_glob(row, record.as_of, look) for row in record.globs)
-    tools = tuple((k, r, *_seen(look, k, r, p, s), i) for k, r, p, s, i in record.tools)
-    before = _times(record.files, record.dirs, record.globs)
-    better = _settled(before, record.as_of, _times(files, dirs, globs), now)
-    better = better or tools != record.tools
-    record.files, record.dirs, record.globs, record.tools = files, dirs, globs, tools
-    record.as_of = now
-    if shared is not None and _refresh_closure(shared, look, now):
-        better = True
+    distant, better = look.distant, False
+    if look.looked_closer() or distant.looked_closer():
+        better = _refresh_record(record, look, now)
+    if shared is not None and distant.looked_closer():
+        question = ("refreshed", shared)  # once for all records that share it
+        better |= distant.once(question, lambda: _refresh_closure(shared, distant, now))
     return better
+
+
+def _refresh_record(record: Record, look: Observer, now: int) -> bool:
+    globs = tuple(_refreshed_glob(row, record.as_of, look) for row in record.globs)
+    files: list[tuple[Sig, Sig]] = [(file[1], look.sig(file[0])) for file in record.files]
+    files += [(row[3], look.distant.tool(row[0], row[1])[1]) for row in record.tools]
+    # In a folder where somebody works something comes and goes all the time: to look into it
+    # costs less than to write down each time, for all the modules in it, that nothing matters.
+    calm = now - _CALM_NS
+    if not _any_better(files, record.as_of, now) and not _any_better(
+        _folder_sigs(record, globs, look), record.as_of, calm
+    ):
+        return False
+    distant = look.distant
+    record.files = _refreshed_files(record.files, look)
+    record.dirs = _refreshed_dirs(record.dirs, look)
+    record.distant_dirs = _refreshed_dirs(record.distant_dirs, distant)
+    record.tools = tuple((k, r, *_seen(distant, k, r, p, s), i) for k, r, p, s, i in record.tools)
+    record.globs, record.as_of = globs, now
+    return True
+
+
+_CALM_NS = 60 * 10**9
+
+
+def _folder_sigs(
+    record: Record, globs: tuple[GlobRow, ...], look: Observer
+) -> Iterator[tuple[Sig, Sig]]:
+    """The signatures of all folders in a record, and the present ones."""
+    for row in record.dirs:
+        yield row[1], look.dir(row[0])
+    for row in record.distant_dirs:
+        yield row[1], look.distant.dir(row[0])
+    for (_, _, before), (_, _, after) in zip(record.globs, globs, strict=True):
+        known = dict(before)
+        for path, now in after:
+            yield known.get(path), now
 
 
 def _refreshed_files(rows: tuple[FileRow, ...], look: Observer) -> tuple[FileRow, ...]:
     return tuple((p, look.sig(p) or s, h, r, v) for p, s, h, r, v in rows)
+
+
+def _refreshed_dirs(rows: tuple[DirRow, ...], look: Observer) -> tuple[DirRow, ...]:
+    return tuple((d, look.dir(d) or s, a, p) for d, s, a, p in rows)
 
 
 def _refreshed_glob(row: GlobRow, as_of: int, look: Observer) -> GlobRow:
@@ -323,36 +439,24 @@ def _seen(
 
 
 def _refresh_closure(shared: Closure, look: Observer, now: int) -> bool:
-    files = _refreshed_files(shared.files, look)
-    dirs = tuple((d, look.dir(d) or s, a, p) for d, s, a, p in shared.dirs)
-    before, after = _times(shared.files, shared.dirs), _times(files, dirs)
-    better = _settled(before, shared.as_of, after, now)
-    shared.files, shared.dirs, shared.as_of = files, dirs, now
-    return better
+    sigs: list[tuple[Sig, Sig]] = [(file[1], look.sig(file[0])) for file in shared.files]
+    sigs += [(folder[1], look.dir(folder[0])) for folder in shared.dirs]
+    if not _any_better(sigs, shared.as_of, now):
+        return False
+    shared.files = _refreshed_files(shared.files, look)
+    shared.dirs, shared.as_of = _refreshed_dirs(shared.dirs, look), now
+    return True
 
 
-Times = dict[str, tuple[int, ...]]
+Sig = tuple[int, ...] | None
+"""A file's or folder's; mtime and ctime stand second and third."""
 
 
-def _times(
-    files: tuple[FileRow, ...], dirs: tuple[DirRow, ...], globs: tuple[GlobRow, ...] = ()
-) -> Times:
-    """The signatures of files and folders, by path."""
-    times: Times = {row[0]: row[1] for row in files}
-    times.update((row[0], row[1]) for row in dirs)
-    for _pattern, _result, folders in globs:
-        times.update((path, sig or ()) for path, sig in folders)
-    return times
-
-
-def _settled(before: Times, as_of: int, after: Times, now: int) -> bool:
+def _any_better(pairs: Iterable[tuple[Sig, Sig]], as_of: int, now: int) -> bool:
     """Whether a signature is good from now on that was not good before: other then, or young."""
     return any(
-        not _young(sig, now) and (before.get(path) != sig or _young(before[path], as_of))
-        for path, sig in after.items()
+        after is not None
+        and not is_young(after[1:3], now)
+        and (before != after or is_young(before[1:3], as_of))
+        for before, after in pairs
     )
-
-
-def _young(sig: tuple[int, ...], as_of: int) -> bool:
-    """Whether a signature is of something `is_young`; mtime and ctime stand second and third."""
-    return bool(sig) and is_young(sig[1:3], as_of)

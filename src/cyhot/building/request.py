@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..settings import Settings
 from .observe import Observer
-from .recipe import KeyParts, key
+from .recipe import KeyParts, Surroundings, key, key_parts
 from .store import Hit, Store
 
 
@@ -30,19 +30,32 @@ class Source:
 class Request:
     """One module that is wanted: its source, settings, key and store."""
 
-    __slots__ = ("key", "parts", "settings", "source", "store")
+    __slots__ = ("around", "key", "settings", "source", "store")
 
-    def __init__(self, source: Source, settings: Settings, parts: KeyParts, store: Store) -> None:
+    def __init__(
+        self, source: Source, settings: Settings, around: Surroundings, store: Store
+    ) -> None:
         self.source = source
         self.settings = settings
-        self.parts = parts
-        self.key = key(parts)
+        self.around = around
+        self.key = key(
+            path=source.path, name=source.name, is_package=source.is_package, around=around
+        )
         self.store = store
+
+    @property
+    def parts(self) -> KeyParts:
+        """What the key was made from."""
+        source = self.source
+        return key_parts(
+            path=source.path, name=source.name, is_package=source.is_package, around=self.around
+        )
 
     @property
     def copies(self) -> str:
         """Which copies of the image the settings ask for, `""` for none."""
-        inplace, keep_c = self.settings["inplace"], self.settings["keep_c"]
+        values = self.settings.values
+        inplace, keep_c = values.get("inplace"), values.get("keep_c")
         return repr((inplace, keep_c)) if inplace or keep_c else ""
 
     def is_served(self, hit: Hit) -> bool:
@@ -51,6 +64,10 @@ class Request:
             return bool(hit.image)
         return self.store.delivered(self.key, hit.image, self.copies)
 
-    def find(self) -> Hit:
-        """Look for an image that matches the source as it is now."""
-        return self.store.find(self.key, Observer())
+    def find(self, look: Observer | None = None) -> Hit:
+        """Look for an image that matches the source as it is now.
+
+        Args:
+            look: Who looks; by default an observer that has seen nothing yet.
+        """
+        return self.store.find(self.key, look or Observer())

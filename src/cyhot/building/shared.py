@@ -20,6 +20,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from .commands import Command, run_all
 from .observe import Observer
 from .prepare import Failed, Want, make_want
+from .publish import withdraw_image
 from .store import SHARED, Store
 from .toolchain import (
     CYTHON,
@@ -30,6 +31,7 @@ from .toolchain import (
     python_include_dirs,
 )
 
+_SIZE = "size"
 _SINCE = 33
 """Older Cythons (10 * major + minor) share nothing but memoryviews, and not all that they need."""
 _DIRECTIVES = (
@@ -140,16 +142,32 @@ def attach(store: Store, wanted: Want, folder: str) -> str:
     """Link a prepared shared module into the folder of a build.
 
     Returns:
-        Its path there; `""` if it is gone, or there are no hard links here.
+        Its path there; `""` if there is none, or there are no hard links here. One that is damaged
+        is thrown away.
     """
     there = store.prepared(wanted[2], file_name(wanted))
     path = os.path.join(folder, file_name(wanted))
+    st = _whole(there)
+    if st is None:
+        withdraw_image(store, os.path.dirname(there))
+        return ""
     try:
         os.link(there, path)
-        store.mark_used(there, os.stat(there))
     except OSError:
         return ""
+    store.mark_used(there, st)
     return path
+
+
+def _whole(path: str) -> os.stat_result | None:
+    """The status of a shared module that is as it was made."""
+    try:
+        with open(os.path.join(os.path.dirname(path), _SIZE), encoding="ascii") as file:
+            size = int(file.read() or 0)
+        st = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return st if st.st_size == size else None
 
 
 # Making it ---------------------------------------------------------------------------------
@@ -180,6 +198,9 @@ def make(parameters: Mapping[str, Sequence[str]], name: str, folder: str) -> Non
             raise Failed(done.output, passing=done.status < 0)
     for rest in (source, f"{stem}.o"):
         os.unlink(os.path.join(folder, rest))
+    made = os.path.join(folder, stem + EXTENSION_SUFFIXES[0])
+    with open(os.path.join(folder, _SIZE), "w", encoding="ascii") as file:
+        file.write(str(os.stat(made).st_size))
 
 
 def _generate(path: str, name: str, cplus: bool) -> None:

@@ -54,6 +54,8 @@ from .transpile import (
 if TYPE_CHECKING:
     from .msvc import SetuptoolsDriver
 
+_OUT = 7
+"""So many words at the end of a compiler's command line name files."""
 _CPLUS = (".cpp", ".cc", ".cxx", ".c++", ".C")
 
 
@@ -328,7 +330,7 @@ class Attempt:
         """The precompiled header for the generated C, where one can be used and is there."""
         spec, cplus = self.spec, self.spec.language == "c++"
         compiler = self._compiler(cplus)
-        words = command.args[: command.args.index("-MD")]
+        words = command.args[:-_OUT]
         self.unheaded = (
             f"profile {spec.profile} is no hurry" if spec.profile != "dev" else ""
         ) or pch.refusal(compiler, words, os.environ)
@@ -522,8 +524,8 @@ class Attempt:
 
 
 def _with_header(command: Command, header: pch.Header) -> Command:
-    at = command.args.index("-MD")
-    return replace(command, args=(*command.args[:at], *header.options, *command.args[at:]))
+    args = (*command.args[:-_OUT], *header.options, *command.args[-_OUT:])
+    return replace(command, args=args)
 
 
 def _is_users(path: str, standard: str) -> bool:

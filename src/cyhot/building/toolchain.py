@@ -260,7 +260,9 @@ _SLOW = re.compile(r"-flto.*|-ffat-lto-objects|-fuse-linker-plugin|-g.*")
 
 
 # What runs once, when a module is imported, need not be fast: a tenth of gcc's time for a small
-# module. Cython puts this macro before those functions, and before none of the user's.
+# module. Cython puts this macro before those functions, and before none of the user's. (Before its
+# other helpers it would do harm: what always calls a cold function is cold itself to gcc, so the
+# user's functions would be optimized for size.)
 SMALL_CODE = '-DCYTHONSMALL_CODE=__attribute__((cold,optimize("O0")))'
 
 

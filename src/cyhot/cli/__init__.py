@@ -162,6 +162,9 @@ cli.add_command(worker)
 
 def main() -> None:
     """Run the ``cyhot`` command."""
-    # As with `python -m`: modules of the working folder can be named.
+    # As with `python -m`: modules of the working folder can be named. The folder of the script
+    # `cyhot` goes: with another sys.path than the program's, each import would search once more.
+    if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(sys.argv[0])):
+        del sys.path[0]
     sys.path.insert(0, os.getcwd())
     cli(prog_name="cyhot")

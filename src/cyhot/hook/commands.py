@@ -67,6 +67,7 @@ def load(path: str | os.PathLike[str], name: str | None = None) -> ModuleType:
             )
         if loader.image() == getattr(known, "__cached__", None):
             return known
+    session.recent.forget()
     return _import(make_spec(session, source))
 
 

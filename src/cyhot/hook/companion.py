@@ -49,6 +49,8 @@ def provide(image: str, file: str) -> None:
 
 def _load(path: str, name: str) -> ModuleType:
     loader = ExtensionFileLoader(name, path)
-    module = loader.create_module(ModuleSpec(name, loader, origin=path))
+    spec = ModuleSpec(name, loader, origin=path)
+    module = loader.create_module(spec)
+    module.__spec__ = spec
     loader.exec_module(module)
     return module

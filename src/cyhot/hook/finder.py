@@ -14,8 +14,9 @@ import os
 import sys
 from _thread import get_ident
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder, SourceFileLoader
+from time import monotonic_ns
 
-from ..building.observe import dir_sig, file_sig
+from ..building.observe import SHARED_NS, dir_sig, file_sig
 from ..building.request import Source
 from ..settings import Settings, matches
 from .loader import FallbackLoader, Loader, Reloader, WrappingLoader
@@ -26,8 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
+    from ..building.observe import DirSig
+
 # Compiling these would need them compiled first.
 _NEVER = ("cyhot", "Cython", "cython", "setuptools", "distutils", "_distutils_hack", "pyximport")
+_SUFFIXES = (*EXTENSION_SUFFIXES, ".py")
+"""Of what a plain import takes for a module."""
 _LIBRARY = os.path.dirname(os.__file__)
 
 
@@ -44,6 +49,7 @@ class Finder:
         self._resolving: set[int] = set()
         self._eligible: dict[str, bool] = {}
         self._warned: set[str] = set()
+        self._listed: dict[str, tuple[int, DirSig | None, frozenset[str]]] = {}
 
     @property
     def settings(self) -> Settings:
@@ -61,7 +67,9 @@ class Finder:
         return self._settings
 
     def invalidate_caches(self) -> None:
-        """Nothing that could be out of date is kept."""
+        """Look anew at compilers, headers and installed packages as well."""
+        self.session.recent.forget()
+        self._listed.clear()
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -78,10 +86,12 @@ class Finder:
         """
         if fullname.partition(".")[0] in _NEVER or get_ident() in self._resolving:
             return None
-        if matches(self.settings.strings("exclude"), fullname):
+        settings = self._settings or self.settings
+        exclude, include = settings.values.get("exclude"), settings.strings("include")
+        if exclude and matches(settings.strings("exclude"), fullname):
             return None
-        anywhere = matches(self.settings.strings("include"), fullname)
-        if self.settings["include"] and not anywhere:
+        anywhere = bool(include) and matches(include, fullname)
+        if include and not anywhere:
             return None
         entries = list(sys.path if path is None else path)
         allowed = [self._may_hold(entry, anywhere) for entry in entries]
@@ -128,7 +138,7 @@ class Finder:
         pyx = may and self.settings.flag("pyx")
         if pyx and file_sig(f"{folder}{os.sep}{tail}.pyx") is not None:
             source = Source(f"{folder}{os.sep}{tail}.pyx", fullname, False)
-            self._warn_once(source, _beside(folder, tail))
+            self._warn_once(source, self._beside(folder, tail))
             return self.spec(source, target)
         if not isinstance(entry, (str, os.PathLike)):
             return None
@@ -166,6 +176,31 @@ class Finder:
     def spec(self, source: Source, target: ModuleType | None = None) -> ModuleSpec:
         """The spec that imports a source through cyhot."""
         return make_spec(self.session, source, target, fallback=self.settings.flag("py_fallback"))
+
+    def _beside(self, folder: str, tail: str) -> list[str]:
+        """What a plain import would have taken instead of ``tail.pyx``."""
+        others = [tail, *[tail + suffix for suffix in _SUFFIXES]]
+        if self._names(folder).isdisjoint(others):
+            return []
+        stem = f"{folder}{os.sep}{tail}"
+        found = [stem + os.sep] if dir_sig(stem) is not None else []
+        paths = [stem + suffix for suffix in _SUFFIXES]
+        return found + [path for path in paths if file_sig(path) is not None]
+
+    def _names(self, folder: str) -> frozenset[str]:
+        """The names in a folder, as they were a moment ago: that is exact enough for a warning."""
+        now, known = monotonic_ns(), self._listed.get(folder)
+        if known is None or now > known[0]:
+            sig = dir_sig(folder)
+            if known is None or sig != known[1]:
+                try:
+                    names = frozenset(os.listdir(folder))
+                except OSError:
+                    names = frozenset()
+            else:
+                names = known[2]
+            known = self._listed[folder] = (now + SHARED_NS, sig, names)
+        return known[2]
 
     def _warn_once(self, source: Source, passed_over: list[str]) -> None:
         if not passed_over or source.path in self._warned:
@@ -214,11 +249,3 @@ def _absolute(entry: str) -> str:
 
 def _in_library(folder: str) -> bool:
     return folder == _LIBRARY or folder.startswith(_LIBRARY + os.sep) or folder.endswith(".zip")
-
-
-def _beside(folder: str, tail: str) -> list[str]:
-    """What a plain import would have taken instead of ``tail.pyx``."""
-    stem = f"{folder}{os.sep}{tail}"
-    found = [stem + os.sep] if dir_sig(stem) is not None else []
-    names = [stem + suffix for suffix in (*EXTENSION_SUFFIXES, ".py")]
-    return found + [name for name in names if file_sig(name) is not None]

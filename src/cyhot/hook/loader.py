@@ -6,8 +6,10 @@ A module's ``__file__`` is its source (so resources, `inspect` and reloaders fin
 
 from __future__ import annotations
 
+import sys
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 
+from ..building.observe import Observer
 from ..building.request import Source
 from ..building.store import needs_of
 from .session import Session
@@ -42,10 +44,16 @@ class Loader(ExtensionFileLoader):
         Raises:
             CompileError: If it does not compile.
         """
-        request = self.session.request(self.source)
-        hit = request.find()
+        return self._image(Observer())
+
+    def _image(self, look: Observer) -> str:
+        request = self.session.request(self.source, look)
+        hit = request.find(look)
         if request.is_served(hit):
             self._needs = hit.needs
+            client = sys.modules.get("cyhot.worker.client")
+            if client is not None:
+                client.settle(request)
             return hit.image
         from ..worker.client import ensure
 
@@ -61,7 +69,7 @@ class Loader(ExtensionFileLoader):
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """A new, not yet executed module of the source's image."""
-        image = self.image()
+        image = self._image(self.session.recent.observer())
         try:
             module = self._map(image, spec)
         except ImportError as error:

@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from importlib.machinery import EXTENSION_SUFFIXES
 
-from ..building.recipe import key_parts
+from ..building.observe import Observer, Recent, exists, file_sig, is_settled
+from ..building.recipe import Surroundings, build_environment
 from ..building.request import Request, Source
 from ..building.store import Store, default_root
 from ..settings import (
     Settings,
-    find_pyproject,
     from_environment,
     module_layers,
+    pyproject_places,
     read_pyproject,
     resolve,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..building.observe import FileSig
     from ..settings import Layer, Tables
 
 PYTHON = {
@@ -34,30 +39,66 @@ PYTHON = {
 """What identifies the interpreter: another one needs images of its own."""
 
 
+_NONE: Tables = ({}, ())
+
+
 class Session:
-    """The settings of a process, from which each module's are resolved."""
+    """The settings of a process, from which each module's are resolved.
+
+    Attributes:
+        recent: Gives the observers of import statements.
+    """
 
     def __init__(self, installed: dict[str, object], origin: str = "install()") -> None:
         self.installed = installed
         self.origin = origin
+        self.recent = Recent()
         self._environment = from_environment(os.environ, working_folder())
         self._stores: dict[str, Store] = {}
+        self._places: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+        self._read: dict[str, tuple[FileSig | None, int, Tables]] = {}
+        self._resolved: dict[str, tuple[Tables, Settings]] = {}
+        self._around: tuple[Settings, object, Surroundings, Store] | None = None
 
     def updated(self, more: dict[str, object]) -> Session:
         """A session in which `more` wins over what was installed before."""
         return Session({**self.installed, **more}, self.origin)
 
-    def settings(self, folder: str, name: str) -> Settings:
-        """The settings of the module `name` whose source is in `folder`."""
-        path = find_pyproject(folder)
-        layers: list[Layer] = []
-        if path:
-            layers += module_layers(path, self._tables(path), name)
+    def settings(self, folder: str, name: str, look: Observer | None = None) -> Settings:
+        """The settings of the module `name` whose source is in `folder`, as `look` sees them."""
+        path = self._pyproject(folder, name, look or Observer())
+        tables = self._tables(path) if path else _NONE
+        if tables[1]:  # which of them hold, the module's name decides
+            return self._resolve(path, tables, name)
+        known = self._resolved.get(path)
+        if known is None or known[0] is not tables:
+            known = self._resolved[path] = (tables, self._resolve(path, tables, name))
+        return known[1]
+
+    def _resolve(self, path: str, tables: Tables, name: str) -> Settings:
+        layers: list[Layer] = module_layers(path, tables, name)
         layers.append(("the environment", self._environment))
         layers.append((self.origin, self.installed))
         return resolve(layers)
 
+    def _pyproject(self, folder: str, name: str, look: Observer) -> str:
+        """The nearest pyproject.toml at or above a folder, `""` if there is none."""
+        known = self._places.get(folder)
+        if known is None:
+            places = pyproject_places(folder)
+            near = name.count(".") + 1  # the packages' folders, and the one that they are in
+            known = self._places[folder] = (places[:near], places[near:])
+        return _first_file(known[0]) or str(look.distant.once(known, lambda: _first_file(known[1])))
+
     def _tables(self, path: str) -> Tables:
+        """The settings in a pyproject.toml; it is read again when it is another."""
+        now, sig = time.time_ns(), file_sig(path)
+        known = self._read.get(path)
+        if known is None or known[0] is None or not is_settled(sig, known[0], known[1]):
+            known = self._read[path] = (sig, now, read_pyproject(path, self._parser(path)))
+        return known[2]
+
+    def _parser(self, path: str) -> Callable[[bytes], Tables]:
         store = self.store(self._build_dir({}))
 
         def parse(data: bytes) -> Tables:
@@ -70,7 +111,7 @@ class Session:
             store.keep_parsed(path, data, tables)
             return tables
 
-        return read_pyproject(path, parse)
+        return parse
 
     def _build_dir(self, values: dict[str, object]) -> str:
         """The store's folder as the environment or `install` says, else as `values` does."""
@@ -89,25 +130,29 @@ class Session:
         """The store of this process where no pyproject.toml names another."""
         return self.store(self._build_dir(self.process_settings().values))
 
-    def request(self, source: Source) -> Request:
-        """All that is known of a wanted module before its source is read."""
-        settings = self.settings(os.path.dirname(source.path), source.name)
-        parts = key_parts(
-            path=source.path,
-            name=source.name,
-            is_package=source.is_package,
-            python=PYTHON,
-            environ=os.environ,
-            settings=settings.of_build(),
-        )
-        store = self.store(self._build_dir(settings.values))
-        return Request(source, settings, parts, store)
+    def request(self, source: Source, look: Observer | None = None) -> Request:
+        """All that is known of a wanted module before its source is read, as `look` sees it."""
+        settings = self.settings(source.path.rpartition(os.sep)[0] or os.sep, source.name, look)
+        environ = build_environment(os.environ)
+        known = self._around
+        if known is None or known[0] is not settings or known[1] != environ:
+            around = Surroundings(PYTHON, environ, settings.of_build())
+            store = self.store(self._build_dir(settings.values))
+            known = self._around = (settings, environ, around, store)
+        return Request(source, settings, known[2], known[3])
 
     def process_settings(self) -> Settings:
         """The settings of the process itself: the finder's patterns and the like."""
         main = getattr(sys.modules.get("__main__"), "__file__", None)
         folder = os.path.dirname(os.path.abspath(main)) if main else working_folder()
         return self.settings(folder, "__main__")
+
+
+def _first_file(paths: tuple[str, ...]) -> str:
+    for path in paths:
+        if exists(path) and os.path.isfile(path):
+            return path
+    return ""
 
 
 def working_folder() -> str:

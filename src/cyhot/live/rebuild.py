@@ -10,7 +10,7 @@ from ..building.report import BuildReport, Built
 from ..building.request import Request, Source
 from ..hook.commands import build_sources, sources
 from ..hook.session import Session
-from ..settings import find_pyproject
+from ..settings import pyproject_places
 from .affected import Inputs, affected
 
 _EVERYWHERE = frozenset({"pyproject.toml", "__init__.py", "__init__.pyx", "__init__.pxd"})
@@ -50,7 +50,8 @@ class Rebuilder:
     def files(self) -> list[str]:
         """All files that anything was built from, has errors in, or gets settings from."""
         folders = {os.path.dirname(path) for path in self._sources}
-        settings = filter(None, map(find_pyproject, folders))
+        places = map(pyproject_places, folders)
+        settings = filter(None, (next(filter(os.path.isfile, some), "") for some in places))
         inputs = (path for one in self._inputs.values() for path in one.files)
         errors = (found.path for one in self.failed.values() for found in one.diagnostics)
         named = (os.path.abspath(target) for target in self.targets if os.path.isfile(target))

@@ -100,7 +100,7 @@ def _by_worker(request: Request, ahead: Ahead | None) -> str:
             if ahead is not None:
                 _send_ahead(ahead)
                 ahead = None
-            answer = line.answer(request)
+            answer = _answer(line, request)
         except BrokenLine:
             line.kill()
             raise
@@ -116,6 +116,28 @@ def _by_worker(request: Request, ahead: Ahead | None) -> str:
         if not os.path.exists(answer[1]):
             raise BrokenLine(f"it named an image that is not there ({answer[1]})")
     raise BrokenLine("what it built did not match the sources")
+
+
+def settle(request: Request) -> None:
+    """Hear the end of a build that was begun ahead, and is done: it may have warnings to tell."""
+    line = _ahead.pop(request.key, None)
+    if line is None:
+        return
+    try:
+        line.answer(request)
+    except (BrokenLine, _Declined):
+        pass  # the image is there, and right, whatever became of its builder
+    finally:
+        line.close()
+
+
+def _answer(line: Line, request: Request) -> Frame:
+    # Whoever builds in threads has loaded it; Ctrl-C reaches only the thread that began them.
+    commands = sys.modules.get("cyhot.building.commands")
+    if commands is None:
+        return line.answer(request)
+    with commands.waiting(line.hang_up):
+        return line.answer(request)
 
 
 def _call(request: Request, *, is_ahead: bool = False) -> Line:
@@ -162,7 +184,7 @@ def _job(request: Request, is_ahead: bool) -> tuple[object, ...]:
         (source.path, source.name, source.is_package),
         request.settings.values,
         request.settings.origins,
-        request.parts,
+        request.around.groups,
         request.store.root,
         dict(os.environ),
         [entry for entry in sys.path if isinstance(entry, str)],
@@ -214,6 +236,16 @@ class Line:
             BrokenLine: If there is no end.
             _Declined: If the worker can't do it.
         """
+        try:
+            return self._until_answer(request)
+        except Exception:
+            raise
+        except BaseException:
+            # Ctrl-C is an end as well: whoever shows what runs has to know.
+            _tell_interrupted(request)
+            raise
+
+    def _until_answer(self, request: Request) -> Frame:
         self._connection.settimeout(ANSWER)
         while True:
             frame = self._receive()
@@ -259,6 +291,15 @@ class Line:
             return 0
         return int.from_bytes(told[:4], sys.byteorder)
 
+    def hang_up(self) -> None:
+        """End a wait that another thread is in."""
+        import _socket
+
+        try:
+            self._connection.shutdown(_socket.SHUT_RDWR)
+        except OSError:
+            pass  # it has ended
+
     def close(self) -> None:
         """Hang up; a build that is not done ends."""
         self._connection.close()
@@ -277,11 +318,18 @@ def _send_ahead(ahead: Ahead) -> None:
 
 def _tell(request: Request, loud: bool, event: bytes) -> None:
     """Pass an event on, if there is anybody who would hear it."""
-    if loud or "cyhot.events" in sys.modules or "CYHOT_EVENTS" in os.environ:
+    if loud or "cyhot.events" in sys.modules:
         from .. import console, events
 
         console.voice(int(str(request.settings["verbose"])))
-        events.emit(_unpickled(event))
+        events.deliver(_unpickled(event))
+
+
+def _tell_interrupted(request: Request) -> None:
+    if "cyhot.events" in sys.modules:
+        from .. import events
+
+        events.emit(events.BuildFailed(request.source.name, request.source.path, ()))
 
 
 def _unpickled(data: bytes) -> _Any:

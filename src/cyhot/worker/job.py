@@ -13,6 +13,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ..building import publish, run
+from ..building.recipe import Surroundings
 from ..building.request import Request, Source
 from ..building.steps import Attempt
 from ..building.store import Store
@@ -43,7 +44,7 @@ def _build(job: tuple[Any, ...], note: run.Listener) -> Frame:
 
 def _request(job: tuple[Any, ...]) -> Request:
     """Become as the caller is, as far as builds depend on it."""
-    source, values, origins, parts, root, environ, search, folder, _ahead = job
+    source, values, origins, groups, root, environ, search, folder, _ahead = job
     os.environ.clear()
     os.environ.update(environ)
     sys.path[:] = search
@@ -53,9 +54,9 @@ def _request(job: tuple[Any, ...]) -> Request:
     except OSError:
         pass  # it was removed: the caller is no better off
     # The caller shows what there is to be shown, at its own volume.
-    os.environ.pop("CYHOT_EVENTS", None)
     settings = Settings({**values, "verbose": 0}, origins)
-    return Request(Source(*source), settings, parts, Store(root))
+    around = Surroundings.of_groups(groups)
+    return Request(Source(*source), settings, around, Store(root))
 
 
 class _Line:

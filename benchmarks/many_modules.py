@@ -1,0 +1,214 @@
+"""Import a package of 200 unchanged modules: what does the import hook cost per module?
+
+    python benchmarks/many_modules.py --rounds 15 --json results.json --table results.md
+
+The package has 200 small ``.pyx`` modules in five subpackages; 50 of them cimport a ``.pxd`` of the
+package. It is built once. Then `cyhot` is a new process that imports all of them through the hook,
+and `plain` one that imports the same images, copied to ``.so`` files, with no tool at all: the
+floor. Each is timed from outside, less a bare interpreter's time; the two take turns, and the ratio
+is the median of the rounds' own ratios. Both print an answer to which every module contributes; a
+wrong one fails the benchmark.
+
+Building takes minutes. ``--corpus FOLDER`` keeps what was built there, and uses it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from harness import (
+    BenchmarkError,
+    Cell,
+    Sample,
+    cells,
+    child_environment,
+    machine,
+    markdown_table,
+    paired_ratio,
+    progress,
+    run,
+    run_less_bare,
+    show_ratio,
+    show_seconds,
+    wait_for_next_second,
+)
+
+PYTHON = sys.executable
+DISTRIBUTIONS = ("cyhot", "cython")
+SUBPACKAGES = ("geometry", "signals", "text", "graphs", "tables")
+PER_SUBPACKAGE = 40
+CIMPORTING = 4
+"""Of this many modules one cimports the common .pxd."""
+COUNT = len(SUBPACKAGES) * PER_SUBPACKAGE
+MODULE, FLOW = f"{COUNT} modules", "unchanged"
+
+COMMON = """\
+ctypedef int number
+
+cdef inline number twice(number x) noexcept:
+    return 2 * x
+"""
+CIMPORTER = """\
+from many.common cimport number, twice
+
+
+cpdef number value(number x):
+    return twice(x) + {index} - x
+"""
+PLAIN = """\
+cpdef int value(int x):
+    return x + {index}
+"""
+MAIN = "{install}import everything\nprint('answer', everything.answer)\n"
+INSTALL = "import cyhot\ncyhot.install()\n"
+ANSWER = f"answer {sum(range(COUNT)) + COUNT}"
+
+
+def names() -> list[str]:
+    """Returns the modules' full names."""
+    return [f"many.{folder}.m{i:02}" for folder in SUBPACKAGES for i in range(PER_SUBPACKAGE)]
+
+
+class Corpus:
+    """The package as sources with a store (`hooked`), and as finished modules (`plain`)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.hooked = folder / "hooked"
+        self.plain = folder / "plain"
+        self.environ = child_environment(folder / "home")
+
+    def create(self) -> None:
+        """Writes and builds what is not there yet."""
+        package = self.hooked / "many"
+        texts = {package / "__init__.py": "", package / "common.pxd": COMMON}
+        texts |= {package / folder / "__init__.py": "" for folder in SUBPACKAGES}
+        for index, name in enumerate(names()):
+            text = PLAIN if index % CIMPORTING else CIMPORTER
+            path = self.hooked.joinpath(*name.split(".")).with_suffix(".pyx")
+            texts[path] = text.format(index=index)
+        for folder, install in ((self.hooked, INSTALL), (self.plain, "")):
+            lines = [f"import {name}\n" for name in names()]
+            total = " + ".join(f"{name}.value(1)" for name in names())
+            texts[folder / "everything.py"] = "".join(lines) + f"answer = {total}\n"
+            texts[folder / "main.py"] = MAIN.format(install=install)
+        for path, text in texts.items():
+            _write(path, text)
+        self._build()
+
+    def _build(self) -> None:
+        Path(self.environ["HOME"]).mkdir(exist_ok=True)
+        progress(f"building {COUNT} modules, unless they are there")
+        # As `python main.py` sees it: the folder first on sys.path, and nothing before it.
+        build = [PYTHON, "-m", "cyhot", "build", "many", "--profile", "dev"]
+        run([[*build, "--out", str(self.plain)]], self.hooked, self.environ)
+
+    def warm_up(self) -> None:
+        """Runs both until nothing is young any more, and .pyc files are written."""
+        for _ in range(4):
+            wait_for_next_second()
+            self.measure("cyhot", 0)
+            self.measure("plain", 0)
+
+    def measure(self, tool: str, number: int) -> Sample:
+        """Runs one tool's program, and checks its answer."""
+        folder = self.hooked if tool == "cyhot" else self.plain
+        done, idle = run_less_bare([[PYTHON, "main.py"]], folder, self.environ)
+        if done.output.strip() != ANSWER:
+            raise BenchmarkError(f"{tool}: {done.output.strip()!r}, not {ANSWER!r}")
+        return Sample(tool, MODULE, FLOW, number, done.seconds, done.cpu, idle)
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a file, unless it is there with that text: an unchanged source has to stay so."""
+    if not path.exists() or path.read_text() != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def measure(corpus: Corpus, rounds: int) -> Iterator[Sample]:
+    """Yields samples; the two take turns, in an order that rotates."""
+    corpus.create()
+    corpus.warm_up()
+    for number in range(rounds):
+        for tool in ("cyhot", "plain") if number % 2 else ("plain", "cyhot"):
+            sample = corpus.measure(tool, number)
+            progress(f"round {number + 1}/{rounds}: {tool}: {show_seconds(sample.seconds)}")
+            yield sample
+
+
+def report(samples: Sequence[Sample], facts: Mapping[str, object]) -> str:
+    """Returns the table with what it was measured on."""
+    found = cells(samples)
+    ours, floor = (found[MODULE, FLOW, tool] for tool in ("cyhot", "plain"))
+    cost = f"{(ours.median - floor.median) / COUNT * 1e6:.0f} µs"
+    ratio = show_ratio(paired_ratio(samples, MODULE, FLOW, "cyhot", "plain"))
+    table = markdown_table(
+        ["", "cyhot", "plain", "cyhot / plain", "more per module", "CPU: cyhot", "CPU: plain"],
+        [[MODULE, _show(ours), _show(floor), ratio, cost, *map(_show_cpu, (ours, floor))]],
+    )
+    return f"{table}\n\n" + "".join(f"- {name}: {value}\n" for name, value in facts.items())
+
+
+def _show(cell: Cell) -> str:
+    return f"{show_seconds(cell.median)} ({show_seconds(cell.low)} at best)"
+
+
+def _show_cpu(cell: Cell) -> str:
+    return show_seconds(cell.cpu)
+
+
+def results(samples: Sequence[Sample], facts: Mapping[str, object]) -> dict[str, object]:
+    """Returns everything, for a program to read; times in seconds."""
+    return {
+        "facts": facts,
+        "medians": [{"tool": key[2]} | asdict(cell) for key, cell in cells(samples).items()],
+        "ratio": paired_ratio(samples, MODULE, FLOW, "cyhot", "plain"),
+        "samples": [*map(asdict, samples)],
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the benchmark; returns 0, or 1 for a failure."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=15, help="default: %(default)s")
+    parser.add_argument("--corpus", type=Path, metavar="FOLDER", help="build there, and keep it")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write every sample there")
+    parser.add_argument("--table", type=Path, metavar="PATH", help="write the table there too")
+    options = parser.parse_args(arguments)
+    try:
+        with _folder(options.corpus) as folder:
+            samples = list(measure(Corpus(folder), options.rounds))
+    except BenchmarkError as error:
+        print(f"benchmark failed: {error}", file=sys.stderr)
+        return 1
+    facts = machine(DISTRIBUTIONS)
+    text = report(samples, facts)
+    print(text)
+    if options.table:
+        options.table.write_text(text)
+    if options.json:
+        options.json.write_text(json.dumps(results(samples, facts), indent=1) + "\n")
+    return 0
+
+
+@contextlib.contextmanager
+def _folder(kept: Path | None) -> Iterator[Path]:
+    if kept is not None:
+        kept.mkdir(parents=True, exist_ok=True)
+        yield kept.resolve()
+    else:
+        with tempfile.TemporaryDirectory(prefix="cyhot-many-modules-") as name:
+            yield Path(name).resolve()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
