@@ -18,6 +18,7 @@ from held import PATIENCE, HeldCompiler, ended
 from hypothesis import given
 from hypothesis import strategies as st
 from support import FOO, Project
+from warm import running
 
 from cyhot.events import BatchFinished, BatchStarted, BuildFailed, BuildFinished, BuildStarted
 from cyhot.hook.commands import longest_first
@@ -173,6 +174,24 @@ def test_a_signal_leaves_the_terminal_as_it_was(
             assert not any("cyhot: compiling" in line for line in screen.lines())
             assert screen.lines()[-1] == "KeyboardInterrupt"
             assert screen.is_sane()
+        assert compiler.are_gone()
+    compiler.close()
+
+
+def test_ctrl_c_erases_it_while_the_background_compiler_builds(
+    project: Project, held: HeldCompiler
+) -> None:
+    project.write("held.pyx", FOO)
+    with (
+        running() as worker,
+        terminal(project, IMPORT, env={**worker.env, **held.env}) as screen,
+    ):
+        compiler = held.wait_until_it_runs()
+        screen.until("cyhot: compiling held")
+        screen.process.send_signal(signal.SIGINT)
+        assert screen.ends() == -signal.SIGINT
+        assert not any("cyhot: compiling" in line for line in screen.lines())
+        assert screen.is_sane()
         assert compiler.are_gone()
     compiler.close()
 

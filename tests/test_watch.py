@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from held import CHEAP, PATIENCE, HeldCompiler, ended
 from support import FOO, Project
+from warm import running
 
 WATCH = "import sys; from cyhot.cli import main; sys.argv[0] = 'cyhot'; main()"
 USES_FOO = "import cyhot; cyhot.install(); import foo; print(foo.sqr(3))"
@@ -45,10 +46,11 @@ class Watch:
                 return event
 
     def end(self, number: signal.Signals = signal.SIGINT) -> tuple[int, str]:
-        """Send it a signal; gives its exit status and what it wrote to standard error."""
+        """Send it a signal; gives its exit status and its standard error without progress."""
         self.process.send_signal(number)
         _, err = self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode, err
+        lines = (line for line in err.splitlines(True) if "compiling" not in line)
+        return self.process.returncode, "".join(lines)
 
 
 @contextmanager
@@ -188,3 +190,14 @@ def test_a_target_that_is_not_there_is_a_usage_error(project: Project) -> None:
         _, err = watch.process.communicate(timeout=PATIENCE)
     assert watch.process.returncode == 2
     assert "nothing/here" in err
+
+
+def test_a_signal_ends_it_at_once_while_the_background_compiler_builds(
+    project: Project, held: HeldCompiler
+) -> None:
+    project.write("held.pyx", FOO)
+    with running() as worker, watching(project, env={**worker.env, **held.env}) as watch:
+        compiler = held.wait_until_it_runs()
+        assert watch.end() == (0, "")
+        assert compiler.are_gone()
+    compiler.close()

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import BinaryIO, TypeVar, cast
+from typing import BinaryIO, Protocol, TypeVar, cast
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -69,11 +69,18 @@ class Stopped(KeyboardInterrupt):
     """Ends a thread of `in_threads` because the thread that called it was interrupted."""
 
 
+class _Endable(Protocol):
+    """What a crew's end ends."""
+
+    def kill(self) -> None:
+        """Have it end, without waiting for that."""
+
+
 class _Crew:
     """The commands that end together: those of one thread, or of all of one `in_threads`."""
 
     def __init__(self) -> None:
-        self.running: set[_Running] = set()
+        self.running: set[_Endable] = set()
         self.stopped = False
 
     def stop(self) -> None:
@@ -161,6 +168,37 @@ def in_threads(function: Callable[[T], R], items: Sequence[T], jobs: int) -> lis
             if not isinstance(error, Exception):
                 crew.stop()
             raise
+
+
+class _Waiting:
+    """Something else than a command that a thread waits for."""
+
+    def __init__(self, kill: Callable[[], None]) -> None:
+        self.kill = kill
+
+
+@contextmanager
+def waiting(end: Callable[[], None]) -> Iterator[None]:
+    """Wait for something in a thread of `in_threads`, which may be ended from outside.
+
+    Args:
+        end: Ends the waiting; called in another thread, or by a signal handler.
+
+    Raises:
+        Stopped: If that happened.
+    """
+    crew = _this_thread.crew
+    if crew is None:
+        yield
+        return
+    one = _Waiting(end)
+    crew.running.add(one)
+    try:
+        crew.check()
+        yield
+    finally:
+        crew.running.discard(one)
+        crew.check()
 
 
 _taken: list[int] = []

@@ -406,44 +406,21 @@ class Attempt:
         compiler = self._compiler(cplus)
         options = self._options(compiler, cplus)
         self.steps.append(self._identity((*compiler.command, *options, source)))
-        has_debug = has_debug_information(options)
         launcher = self.settings.text("launcher")
         words = (*([launcher] if launcher else []), *compiler.command)
-        if not (launcher or os.path.basename(words[0]) in LAUNCHERS):
-            return self._command(words, options, has_debug, source, target)
-        # Our folder's name is another one for each build. Were it in the command line or in what
-        # the preprocessor gives, sccache and its like would never see the same thing twice.
-        here = os.path.dirname(self.folder) if has_debug else self.folder
-        return self._command(words, options, has_debug, source, target, here=here)
-
-    def _command(
-        self,
-        words: tuple[str, ...],
-        options: list[str],
-        has_debug: bool,
-        source: str,
-        target: str,
-        *,
-        here: str = "",
-    ) -> Command:
-        """A command that compiles.
-
-        Args:
-            words: The compiler, with what stands in front of it.
-            options: Its options.
-            has_debug: Whether they ask for debug information.
-            source: The C file.
-            target: The object.
-            here: Where it is to run, with names relative to that; our folder, absolute, for `""`.
-        """
-        folder = here or self.folder
+        launched = bool(launcher) or os.path.basename(words[0]) in LAUNCHERS
+        has_debug = has_debug_information(options)
+        folder, own, name, out = self.folder, self.folder, source, target
+        if launched:
+            # Our folder's name is another one for each build. Were it in the command line or in
+            # what the preprocessor gives, sccache and its like would never see the same twice.
+            folder = os.path.dirname(self.folder) if has_debug else self.folder
+            own = os.path.relpath(self.folder, folder)
+            name, out = (path.removeprefix(folder + os.sep) for path in (source, target))
         debug = self._debug_options(folder) if has_debug else []
-        own = os.path.relpath(self.folder, here) if here else self.folder
-        if here:
-            source, target = (path.removeprefix(here + os.sep) for path in (source, target))
-        files = ("-MD", "-MF", f"{target}.d", "-c", source, "-o", target)
+        files = ("-MD", "-MF", f"{out}.d", "-c", name, "-o", out)
         args = (*words, *options, "-iquote", own, *debug, *files)
-        return Command(args, folder, own_temporary=not here)
+        return Command(args, folder, own_temporary=not launched)
 
     def _options(self, compiler: Compiler, cplus: bool) -> list[str]:
         spec = self.spec

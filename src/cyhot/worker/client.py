@@ -100,7 +100,7 @@ def _by_worker(request: Request, ahead: Ahead | None) -> str:
             if ahead is not None:
                 _send_ahead(ahead)
                 ahead = None
-            answer = line.answer(request)
+            answer = _answer(line, request)
         except BrokenLine:
             line.kill()
             raise
@@ -129,6 +129,15 @@ def settle(request: Request) -> None:
         pass  # the image is there, and right, whatever became of its builder
     finally:
         line.close()
+
+
+def _answer(line: Line, request: Request) -> Frame:
+    # Whoever builds in threads has loaded it; Ctrl-C reaches only the thread that began them.
+    commands = sys.modules.get("cyhot.building.commands")
+    if commands is None:
+        return line.answer(request)
+    with commands.waiting(line.hang_up):
+        return line.answer(request)
 
 
 def _call(request: Request, *, is_ahead: bool = False) -> Line:
@@ -227,6 +236,16 @@ class Line:
             BrokenLine: If there is no end.
             _Declined: If the worker can't do it.
         """
+        try:
+            return self._until_answer(request)
+        except Exception:
+            raise
+        except BaseException:
+            # Ctrl-C is an end as well: whoever shows what runs has to know.
+            _tell_interrupted(request)
+            raise
+
+    def _until_answer(self, request: Request) -> Frame:
         self._connection.settimeout(ANSWER)
         while True:
             frame = self._receive()
@@ -272,6 +291,15 @@ class Line:
             return 0
         return int.from_bytes(told[:4], sys.byteorder)
 
+    def hang_up(self) -> None:
+        """End a wait that another thread is in."""
+        import _socket
+
+        try:
+            self._connection.shutdown(_socket.SHUT_RDWR)
+        except OSError:
+            pass  # it has ended
+
     def close(self) -> None:
         """Hang up; a build that is not done ends."""
         self._connection.close()
@@ -295,6 +323,13 @@ def _tell(request: Request, loud: bool, event: bytes) -> None:
 
         console.voice(int(str(request.settings["verbose"])))
         events.deliver(_unpickled(event))
+
+
+def _tell_interrupted(request: Request) -> None:
+    if "cyhot.events" in sys.modules:
+        from .. import events
+
+        events.emit(events.BuildFailed(request.source.name, request.source.path, ()))
 
 
 def _unpickled(data: bytes) -> _Any:
