@@ -308,6 +308,9 @@ class Line:
 def _send_ahead(ahead: Ahead) -> None:
     """Ask for builds that nobody waits for yet; whatever goes wrong, they are asked for again."""
     for request in ahead():
+        jobs = request.settings["jobs"]
+        if isinstance(jobs, int) and len(_ahead) >= jobs - 1:
+            return  # one is what is waited for
         if request.key in _ahead or not is_on(request.settings):
             continue
         try:
