@@ -99,7 +99,7 @@ class Server:
     def run(self) -> None:
         """Serve until there is nothing to serve any more."""
         while not self.stopping or self.running:
-            wait = 0.5 if self.calls else _LOOK
+            wait = 0.5 if self.calls else min(_LOOK, self.idle)
             for key, _ in self.selector.select(wait):
                 key.data(key.fileobj)
             self._drop_silent()
@@ -195,7 +195,7 @@ class Server:
             "uptime": time.monotonic() - self.began,
             "idle": time.monotonic() - self.last,
             "builds": self.builds,
-            "running": len(self.running),
+            "building": len(self.running),
             "waiting": len(self.waiting),
             "contexts": [", ".join(kind.names) for kind in self.nests],
             "ready": not self.wants and self.preparing is None,
