@@ -203,6 +203,7 @@ class Line:
         self._path = path
         self._buffer = bytearray()
         self._builder = 0
+        self._untold: list[bytes] = []
 
     def send(self, frame: Frame) -> None:
         """Send one frame.
@@ -256,7 +257,9 @@ class Line:
                 case ("alive" | "waiting",):
                     self._connection.settimeout(SILENCE)
                 case ("event", bool(loud), bytes(event)):
-                    _tell(request, loud, event)
+                    self._untold.append(event)
+                    if loud or "cyhot.events" in sys.modules:
+                        _tell(request, self._untold)
                 case ("built", str()) | ("failed", bytes()):
                     return frame
                 case ("declined", str()):
@@ -319,20 +322,20 @@ def _send_ahead(ahead: Ahead) -> None:
             return
 
 
-def _tell(request: Request, loud: bool, event: bytes) -> None:
-    """Pass an event on, if there is anybody who would hear it."""
-    if loud or "cyhot.events" in sys.modules:
-        from .. import console, events
+def _tell(request: Request, untold: list[bytes]) -> None:
+    """Pass events on, with those before that nobody would have heard."""
+    from .. import console, events
 
-        console.voice(int(str(request.settings["verbose"])))
-        events.deliver(_unpickled(event))
+    console.voice(int(str(request.settings["verbose"])))
+    while untold:
+        events.deliver(_unpickled(untold.pop(0)))
 
 
 def _tell_interrupted(request: Request) -> None:
     if "cyhot.events" in sys.modules:
         from .. import events
 
-        events.emit(events.BuildFailed(request.source.name, request.source.path, ()))
+        events.deliver(events.BuildFailed(request.source.name, request.source.path, ()))
 
 
 def _unpickled(data: bytes) -> _Any:
