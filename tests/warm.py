@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from held import CHEAP, PATIENCE
+from held import CHEAP, PATIENCE, ended
 from support import Project, clean_environment
 
 _PATH = """
@@ -119,14 +119,13 @@ def _ready(command: list[str], env: Mapping[str, str]) -> Iterator[subprocess.Po
         command, env={**clean_environment(), **env}, stdout=subprocess.PIPE, text=True
     )
     try:
-        with process:
+        with ended(process):
             assert process.stdout is not None
             ready, _, _ = select.select([process.stdout], [], [], PATIENCE)
             assert ready and process.stdout.readline() == "ready\n"
             yield process
             process.kill()
     finally:
-        process.kill()
         _end_session(process.pid)
 
 
