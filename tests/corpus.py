@@ -206,12 +206,15 @@ def compile_by_worker(jobs: Iterable[Job]) -> dict[str, str]:
 def _be_the_worker(each: Job) -> None:
     from cyhot.building.cimports import leading_cimports
     from cyhot.building.transpile import prepare
+    from cyhot.worker import warm
 
     status, error = 70, "crashed"
     try:
         text = Path(each.source).read_text(encoding="utf-8", errors="replace")
         if names := leading_cimports(text):
             prepare(_request(each), names)
+        else:
+            warm.touch()
         error = _transpile(each)
         status = 1 if error else 0
     finally:

@@ -200,7 +200,8 @@ def probe_headers(
     Args:
         prober: Takes the notes.
         found: The headers that were found.
-        chain: The folders that the user's options name, in search order, quote folders first.
+        chain: The folders that the user's options name, absolute and normal, in search order,
+            quote folders first.
         system: The compiler's own folders.
     """
     prefixes = [f"{folder.rstrip(os.sep)}{os.sep}" for folder in (*chain, *system)]
@@ -209,7 +210,7 @@ def probe_headers(
             if path.startswith(prefix):
                 name = path[len(prefix) :]
                 for folder in chain[:index]:
-                    prober.exists(os.path.join(folder, name))
+                    prober.exists_in(folder, name)
 
 
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.MULTILINE)

@@ -28,6 +28,7 @@ class Prober:
         self.seen: dict[str, bool] = {}
         self.patterns: dict[tuple[str, str], tuple[str, ...]] = {}
         self._names: dict[str, list[str]] = {}
+        self._listings: dict[str, frozenset[str]] = {}
 
     def exists(self, path: str) -> bool:
         """Whether there is anything at `path`."""
@@ -35,6 +36,22 @@ class Prober:
         if path not in self.seen:
             self.seen[path] = os.path.exists(path)
         return self.seen[path]
+
+    def exists_in(self, folder: str, name: str) -> bool:
+        """Whether there is anything at `name` below a folder, whose path is absolute and normal.
+
+        Cheap for many names that are not there: the folder is read once.
+        """
+        path = f"{folder.rstrip(os.sep)}{os.sep}{name}"
+        if path not in self.seen:
+            there = name.partition(os.sep)[0].casefold() in self._listing(folder)
+            self.seen[path] = there and os.path.exists(path)
+        return self.seen[path]
+
+    def _listing(self, folder: str) -> frozenset[str]:
+        if folder not in self._listings:
+            self._listings[folder] = _listing(folder)
+        return self._listings[folder]
 
     def versioned(self, folder: str, prefix: str, suffix: str) -> list[str]:
         """Names in `folder` that start with `prefix` and end with `suffix`."""
@@ -81,6 +98,7 @@ class _Notes:
         self.present: dict[str, set[str]] = {}
         self._followed: set[str] = set()
         self._folders: dict[str, bool] = {}
+        self._listings: dict[str, frozenset[str]] = {}
 
     def _is_folder(self, path: str) -> bool:
         if path not in self._folders:
@@ -112,6 +130,11 @@ class _Notes:
 
     def _link(self, path: str) -> str:
         """Where a link leads, `""` if it's none, or was followed already."""
+        folder, name = os.path.split(path)
+        if folder not in self._listings:
+            self._listings[folder] = _listing(folder)
+        if name.casefold() not in self._listings[folder]:
+            return ""  # not even a link that leads nowhere
         try:
             target = os.path.join(os.path.dirname(path), os.readlink(path))
         except (OSError, ValueError):
@@ -132,6 +155,14 @@ class _Notes:
             )
             for folder in sorted(self.absent.keys() | self.present.keys())
         ]
+
+
+def _listing(folder: str) -> frozenset[str]:
+    """The names in a folder, as a file system sees them that does not distinguish case."""
+    try:
+        return frozenset(name.casefold() for name in os.listdir(folder))
+    except OSError:
+        return frozenset()
 
 
 def merged_rows(rows: Iterable[DirRow]) -> list[DirRow]:

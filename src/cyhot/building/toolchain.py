@@ -14,13 +14,23 @@ import shlex
 import sys
 import sysconfig
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CompileError, Diagnostic
 from .commands import run
-from .observe import LAUNCHERS, digest, find_package, find_program, hash_file
+from .observe import (
+    LAUNCHERS,
+    FileSig,
+    digest,
+    file_sig,
+    find_package,
+    find_program,
+    hash_file,
+    is_young,
+)
 from .store import Store
 
 CYTHON = ("package", "Cython/Shadow.py")
@@ -81,7 +91,20 @@ def identify(kind: str, request: str, path: str) -> str:
             found = re.search(r"^__version__ = [\"'](.+?)[\"']", file.read(), re.MULTILINE)
         version = found[1] if found else _installed_version(request.partition("/")[0])
         return f"{request.partition('/')[0]} {version} {hash_file(path)}"
-    return _program_ident(path, hash_file(path))
+    return _program_ident(path, _settled_hash(path))
+
+
+_hashes: dict[tuple[str, FileSig], str] = {}
+"""Of programs that were not changed within a clock tick of being hashed; they are large."""
+
+
+def _settled_hash(path: str) -> str:
+    sig, now = file_sig(path), time.time_ns()
+    if sig is None or is_young(sig[1:3], now):
+        return hash_file(path)
+    if (path, sig) not in _hashes:
+        _hashes[path, sig] = hash_file(path)
+    return _hashes[path, sig]
 
 
 def _installed_version(package: str) -> str:
@@ -263,7 +286,7 @@ _SLOW = re.compile(r"-flto.*|-ffat-lto-objects|-fuse-linker-plugin|-g.*")
 # module. Cython puts this macro before those functions, and before none of the user's. (Before its
 # other helpers it would do harm: what always calls a cold function is cold itself to gcc, so the
 # user's functions would be optimized for size.)
-SMALL_CODE = '-DCYTHONSMALL_CODE=__attribute__((cold,optimize("O0")))'
+SMALL_CODE = '-DCYTHON_SMALL_CODE=__attribute__((cold,optimize("O0")))'
 
 
 def _for_profile(flags: list[str], profile: str, compiler: Compiler) -> list[str]:

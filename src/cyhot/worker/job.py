@@ -16,7 +16,7 @@ from ..building import publish, run
 from ..building.recipe import Surroundings
 from ..building.request import Request, Source
 from ..building.steps import Attempt
-from ..building.store import Store
+from ..building.store import Hit, Store
 from ..errors import CyhotError
 from ..events import Event, Noticed, subscribe
 from ..settings import Settings
@@ -37,7 +37,7 @@ def _build(job: tuple[Any, ...], note: run.Listener) -> Frame:
     if store is not request.store:
         return "declined", "its store cannot be written"
     try:
-        return "built", run.ensure(request, request.find(), note)
+        return "built", run.ensure(request, Hit("", None, None), note)
     except CyhotError as error:
         return "failed", pickle.dumps(error)
 

@@ -35,6 +35,76 @@ def forked(function: Callable[..., None], *arguments: Any) -> int:
         os._exit(status)
 
 
+class Spare:
+    """A fork that was made beforehand and waits for a job: the caller does not wait for a fork."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+
+    @classmethod
+    def start(cls, touch: Callable[[], None] = lambda: None) -> Spare | None:
+        """Fork one; None if there is none to be had.
+
+        Args:
+            touch: Called in the fork while it waits; what it writes to is its own from then on.
+        """
+        mine, its = socket.socketpair()
+        pid = forked(_await_job, its, mine, touch)
+        its.close()
+        if not pid:
+            mine.close()
+            return None
+        mine.settimeout(1.0)
+        return cls(mine)
+
+    def hand(self, job: tuple[Any, ...], *lines: socket.socket) -> bool:
+        """Have it do a job, its only one; False if it is gone."""
+        try:
+            _send_job(self._line, job, *lines)
+        except OSError:
+            return False
+        finally:
+            self.close()
+        return True
+
+    def close(self) -> None:
+        """Let it end, if it waits still."""
+        self._line.close()
+
+
+def _await_job(line: socket.socket, other: socket.socket, touch: Callable[[], None]) -> None:
+    other.close()
+    touch()
+    if received := _receive_job(line):
+        from .job import do
+
+        line.close()
+        do(*received)
+
+
+def _send_job(line: socket.socket, job: tuple[Any, ...], *lines: socket.socket) -> None:
+    data = marshal.dumps(job)
+    numbers = [one.fileno() for one in lines]
+    socket.send_fds(line, [len(data).to_bytes(4, "big")], numbers)
+    line.sendall(data)
+
+
+def _receive_job(line: socket.socket) -> tuple[Any, socket.socket, socket.socket] | None:
+    """A job, its caller's line and the server's; None if the other end is gone."""
+    head, descriptors, _flags, _address = socket.recv_fds(line, 4, 2)
+    if len(head) < 4 or len(descriptors) < 2:
+        return None
+    size = int.from_bytes(head, "big")
+    data = bytearray()
+    while len(data) < size:
+        more = line.recv(size - len(data))
+        if not more:
+            return None
+        data += more
+    caller, server = (socket.socket(fileno=descriptor) for descriptor in descriptors)
+    return marshal.loads(data), caller, server
+
+
 class Nest:
     """The server's end of a process whose Context has cimported what `kind` says."""
 
@@ -55,12 +125,8 @@ class Nest:
 
     def hand(self, job: tuple[Any, ...], *lines: socket.socket) -> bool:
         """Have a fork of it do a job; False if it is gone."""
-        data = marshal.dumps(job)
         try:
-            socket.send_fds(
-                self._line, [len(data).to_bytes(4, "big")], [line.fileno() for line in lines]
-            )
-            self._line.sendall(data)
+            _send_job(self._line, job, *lines)
         except OSError:
             self.close()
             return False
@@ -72,24 +138,20 @@ class Nest:
 
 
 def _sit(kind: warm.Kind, line: socket.socket, other: socket.socket) -> None:
-    """The process: read, then fork for each job until the server closes the line."""
+    """The process: read, then hand each job to a fork, until the server closes the line."""
     other.close()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     if not warm.read(kind):
         return
     gc.collect()
     gc.freeze()
-    from .job import do
+    spare = Spare.start()
+    while received := _receive_job(line):
+        job, *lines = received
+        if spare is None or not spare.hand(job, *lines):
+            from .job import do
 
-    while True:
-        head, descriptors, _flags, _address = socket.recv_fds(line, 4, 2)
-        if len(head) < 4:
-            return
-        size = int.from_bytes(head, "big")
-        data = bytearray()
-        while len(data) < size:
-            data += line.recv(size - len(data)) or sys.exit()
-        lines = [socket.socket(fileno=descriptor) for descriptor in descriptors]
-        forked(do, marshal.loads(data), *lines)
+            forked(do, job, *lines)
         for one in lines:
             one.close()
+        spare = Spare.start()

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import memory, warm
-from .nest import Nest, forked
+from .nest import Nest, Spare, forked
 from .protocol import BrokenLine, pack, unpack
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ class Server:
         self.preparing: socket.socket | None = None
         self.wants: list[tuple[Any, ...]] = []
         self.nests: dict[warm.Kind, Nest] = {}
+        self.spare: Spare | None = None
         self.known = warm.Sources()
         self.most = os.cpu_count() or 1
 
@@ -98,6 +99,7 @@ class Server:
 
     def run(self) -> None:
         """Serve until there is nothing to serve any more."""
+        self._keep_spare()
         while not self.stopping or self.running:
             wait = 0.5 if self.calls else min(_LOOK, self.idle)
             for key, _ in self.selector.select(wait):
@@ -119,6 +121,9 @@ class Server:
         for nest in self.nests.values():
             nest.close()
         self.nests.clear()
+        if self.spare is not None:
+            self.spare.close()
+            self.spare = None
 
     def _is_over(self) -> bool:
         busy = self.running or self.waiting or self.preparing
@@ -226,19 +231,31 @@ class Server:
     def _begin(self, wish: _Wish) -> None:
         """Hand a build to a fork, of a nest that fits or of this process."""
         mine, its = socket.socketpair()
-        nest = self.nests.get(kind) if (kind := warm.find(self.nests, wish.job)) else None
-        if nest is None or not nest.hand(wish.job, wish.connection, its):
-            if nest is not None and kind is not None:
-                del self.nests[kind]
-            from .job import do
-
-            if not forked(do, wish.job, wish.connection, its):
-                _say(wish.connection, ("declined", "no process to be had"))
+        if not self._hand(wish.job, wish.connection, its):
+            _say(wish.connection, ("declined", "no process to be had"))
         wish.connection.close()
         its.close()
         self.builds += 1
         self.running[mine.fileno()] = mine
         self.selector.register(mine, selectors.EVENT_READ, self._report)
+
+    def _hand(self, job: tuple[Any, ...], *lines: socket.socket) -> bool:
+        kind = warm.find(self.nests, job)
+        if kind is not None:
+            if self.nests[kind].hand(job, *lines):
+                return True
+            del self.nests[kind]
+        spare, self.spare = self.spare, None
+        if spare is not None and spare.hand(job, *lines):
+            return True
+        from .job import do
+
+        return bool(forked(do, job, *lines))
+
+    def _keep_spare(self) -> None:
+        """Have a fork ready for the next build, while there is nothing better to do."""
+        if self.spare is None and not (self.running or self.waiting or self.stopping):
+            self.spare = Spare.start(warm.touch)
 
     def _report(self, line: socket.socket) -> None:
         """What a fork says to us at its end, and its end."""
@@ -258,6 +275,7 @@ class Server:
         while self.waiting and len(self.running) < self.most and not self.stopping:
             self._begin(self.waiting.pop(0))
         self._prepare_next()
+        self._keep_spare()
 
     def _note(self, frame: Frame) -> None:
         match frame:

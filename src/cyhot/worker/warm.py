@@ -73,6 +73,28 @@ class Plain(Point):
 """
 
 
+# What a small module makes Cython write to: see `touch`.
+_SMALL = "cpdef int square(int x):\n    return x * x\n"
+
+
+def _throw_away(text: str, *, annotate: bool) -> None:
+    """Compile something whose result nobody wants."""
+    with tempfile.TemporaryDirectory(prefix="cyhot-") as folder:
+        source = os.path.join(folder, "throw_away.pyx")
+        with open(source, "w", encoding="utf-8") as file:
+            file.write(text)
+        output = os.path.join(folder, "throw_away.c")
+        transpile.transpile(
+            transpile.TranspileRequest(source, "throw_away", output, annotate=annotate)
+        )
+    transpile.restore()
+
+
+def touch() -> None:
+    """Write to the memory that a compile writes to, so that a fork has pages of its own there."""
+    _throw_away(_SMALL, annotate=True)
+
+
 def up() -> None:
     """Import all that a build needs and run a compile whose result nobody wants."""
     import filelock  # noqa: F401
@@ -84,16 +106,8 @@ def up() -> None:
     for cplus in (False, True):
         find_compiler(cplus, os.environ)  # asks it who it is, once
 
-    with tempfile.TemporaryDirectory(prefix="cyhot-") as folder:
-        source = os.path.join(folder, "throw_away.pyx")
-        with open(source, "w", encoding="utf-8") as file:
-            file.write(_THROW_AWAY)
-        for annotate in (True, False):
-            output = os.path.join(folder, "throw_away.c")
-            transpile.transpile(transpile.TranspileRequest(
-                source, "throw_away", output, annotate=annotate
-            ))  # fmt: skip
-    transpile.restore()
+    for annotate in (True, False):
+        _throw_away(_THROW_AWAY, annotate=annotate)
     _share_keys()
 
 
