@@ -230,6 +230,16 @@ def restore() -> None:
             _is_pristine = True
 
 
+def may_be_prepared(path: str, text: str) -> bool:
+    """Whether nothing comes before what a source cimports first.
+
+    A ``.pxd`` of the same name is read first, with what it cimports; ``np_pythran`` includes
+    headers before all others; pure Python has options of its own.
+    """
+    own = f"{os.path.splitext(path)[0]}.pxd"
+    return path.endswith(".pyx") and "np_pythran" not in text and not os.path.exists(own)
+
+
 def is_installed(path: str, standard: str) -> bool:
     """Whether a ``.pxd`` belongs to Cython or an installed package, not to the user's work."""
     parts = path.split(os.sep)
@@ -255,10 +265,7 @@ class Prepared:
         levels = set(re.findall(r"language_level\s*=\s*(\w+)", text))
         return (
             leading_cimports(text)[: len(self.names)] == self.names
-            and "np_pythran" not in text  # includes headers before all that is cimported
-            and request.source.endswith(".pyx")
-            # It is read first, and what it cimports comes before all else.
-            and not os.path.exists(f"{request.source[:-4]}.pxd")
+            and may_be_prepared(request.source, text)
             and self.request.shape() == request.shape()
             and levels <= {str(request.language_level)}
             and all(self._is_unchanged(file) for file in self.opened)

@@ -62,8 +62,6 @@ def _absolute(base: str, package: str) -> str | None:
 
 def wanted_next(session: Session, source: Source) -> Iterator[Request]:
     """The modules to build while `source` is being built, the likeliest first."""
-    if "." not in source.name and not _IMPORT.search(_text(source)):
-        return
     seen = {source.path}
     count = 0
     for found in _likely(session, source):

@@ -63,6 +63,8 @@ class Loader(ExtensionFileLoader):
 
     def _wanted_next(self) -> Iterator[Request]:
         """What will probably be imported after this module, and has to be built."""
+        if "." not in self.source.name and not _mentions_import(self.source.path):
+            return iter(())
         from .ahead import wanted_next
 
         return wanted_next(self.session, self.source)
@@ -124,6 +126,18 @@ class Loader(ExtensionFileLoader):
         from .execute import runner
 
         return runner(self)
+
+
+def _mentions_import(path: str) -> bool:
+    """Whether a source or its own ``.pxd`` may import anything."""
+    for name in (path, f"{path.rpartition('.')[0]}.pxd"):
+        try:
+            with open(name, "rb", buffering=0) as file:
+                if b"import" in file.read():
+                    return True
+        except OSError:
+            pass  # there is none
+    return False
 
 
 class Reloader(Loader):

@@ -95,7 +95,7 @@ if hasattr(os, "register_at_fork"):
 
 def _by_worker(request: Request, ahead: Ahead | None) -> str:
     for _ in range(_ROUNDS):
-        line = _ahead.pop(request.key, None) or _call(request)
+        line = _begun_ahead(request) or _call(request)
         try:
             if ahead is not None:
                 _send_ahead(ahead)
@@ -116,6 +116,15 @@ def _by_worker(request: Request, ahead: Ahead | None) -> str:
         if not os.path.exists(answer[1]):
             raise BrokenLine(f"it named an image that is not there ({answer[1]})")
     raise BrokenLine("what it built did not match the sources")
+
+
+def _begun_ahead(request: Request) -> Line | None:
+    """The line of a build that was begun ahead; one that still waits is asked for anew, first."""
+    line = _ahead.pop(request.key, None)
+    if line is not None and not line.has_begun():
+        line.close()
+        return None
+    return line
 
 
 def settle(request: Request) -> None:
@@ -293,6 +302,15 @@ class Line:
         except OSError:
             return 0
         return int.from_bytes(told[:4], sys.byteorder)
+
+    def has_begun(self) -> bool:
+        """Whether somebody works at the build, as far as is known without waiting."""
+        self._connection.settimeout(0)
+        try:
+            self._buffer += self._connection.recv(65536)
+        except OSError:
+            pass  # there is nothing to be heard
+        return b"started" in self._buffer
 
     def hang_up(self) -> None:
         """End a wait that another thread is in."""

@@ -21,13 +21,10 @@ from ..errors import CyhotError
 from ..events import Event, Noticed, subscribe
 from ..settings import Settings
 from . import warm
-from .protocol import pack
+from .protocol import BEAT, pack
 
 if TYPE_CHECKING:
     from .protocol import Frame
-
-_BEAT = 2.0
-"""Seconds between signs of life."""
 
 
 def _build(job: tuple[Any, ...], note: run.Listener) -> Frame:
@@ -84,7 +81,7 @@ class _Line:
     def watch(self) -> None:
         """Give signs of life, and end with the caller: SIGTERM ends the compilers as well."""
         while True:
-            readable, _, _ = select.select([self._connection], [], [], _BEAT)
+            readable, _, _ = select.select([self._connection], [], [], BEAT)
             if self._is_done:
                 return
             if readable and not self._connection.recv(1):

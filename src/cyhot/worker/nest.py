@@ -25,6 +25,7 @@ def forked(function: Callable[..., None], *arguments: Any) -> int:
         return pid
     status = 1
     try:
+        _close_others([one.fileno() for one in arguments if isinstance(one, socket.socket)])
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # compilers are waited for
         function(*arguments)
         status = 0
@@ -33,6 +34,18 @@ def forked(function: Callable[..., None], *arguments: Any) -> int:
     finally:
         sys.stderr.flush()
         os._exit(status)
+
+
+def _close_others(kept: list[int]) -> None:
+    """Close the lines of others: who waits for their end would wait for ours."""
+    first = 3
+    for number in sorted(kept):
+        os.closerange(first, number)
+        first = number + 1
+    os.closerange(first, _MOST_FILES)
+
+
+_MOST_FILES = 1024
 
 
 class Spare:

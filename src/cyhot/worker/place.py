@@ -54,6 +54,9 @@ def socket_path(look: Observer) -> str:
     """
     if not hasattr(os, "fork") or sys.platform in ("emscripten", "wasi"):
         return ""
+    # In a program that has Python built in, that is the program, and would start once more.
+    if not os.path.basename(sys.executable or "").startswith(("python", "pypy")):
+        return ""
     cython, sig = look.tool(*CYTHON)
     if not cython:
         return ""

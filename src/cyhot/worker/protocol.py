@@ -7,7 +7,7 @@ cyhot's.
 
 To the worker, one frame a connection::
 
-    ("build", job)      -> ("started", pid) ("alive",)* ("event", loud, pickle)*
+    ("build", job)      -> ("waiting",)* ("started", pid) ("alive",)* ("event", loud, pickle)*
                            and one of ("built", image) ("failed", pickle) ("declined", why)
     ("status",)         -> ("status", {...})
     ("stop",)           -> ("stopping",)
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     Frame = tuple[Any, ...]
 
 VERSION = 1
+BEAT = 2.0
+"""Seconds between signs of life."""
 LARGEST = 64 * 2**20
 _LENGTH = 4
 _HEAD = _LENGTH + len(digest(b""))

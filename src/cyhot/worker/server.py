@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import memory, warm
 from .nest import Nest, Spare, forked
-from .protocol import BrokenLine, pack, unpack
+from .protocol import BEAT, BrokenLine, pack, unpack
 
 if TYPE_CHECKING:
     from .protocol import Frame
@@ -66,7 +66,7 @@ class Server:
     def __init__(self, path: str, idle: float = IDLE) -> None:
         self.path = path
         self.idle = idle
-        self.began = self.last = time.monotonic()
+        self.began = self.last = self.comforted = time.monotonic()
         self.builds = 0
         self.stopping = False
         self.selector = selectors.DefaultSelector()
@@ -101,10 +101,11 @@ class Server:
         """Serve until there is nothing to serve any more."""
         self._keep_spare()
         while not self.stopping or self.running:
-            wait = 0.5 if self.calls else min(_LOOK, self.idle)
+            wait = 0.5 if self.calls or self.waiting else min(_LOOK, self.idle)
             for key, _ in self.selector.select(wait):
                 key.data(key.fileobj)
             self._drop_silent()
+            self._comfort()
             if not self.stopping and self._is_over():
                 self.stop()
 
@@ -239,6 +240,12 @@ class Server:
         self.running[mine.fileno()] = mine
         self.selector.register(mine, selectors.EVENT_READ, self._report)
 
+    def _comfort(self) -> None:
+        """Tell those that wait for a processor that they are not forgotten; drop who hung up."""
+        if time.monotonic() - self.comforted > BEAT:
+            self.comforted = time.monotonic()
+            self.waiting = [w for w in self.waiting if _say(w.connection, ("waiting",))]
+
     def _hand(self, job: tuple[Any, ...], *lines: socket.socket) -> bool:
         kind = warm.find(self.nests, job)
         if kind is not None:
@@ -286,8 +293,10 @@ class Server:
 
     def _make_nest(self, kind: warm.Kind) -> None:
         """Have a process read what modules like this one cimport, for the next of them."""
-        if kind in self.nests or self.stopping:
+        if self.stopping:
             return
+        if kind in self.nests:
+            self.nests.pop(kind).close()  # what it read is not what is there now
         while len(self.nests) >= _MOST_NESTS:
             self.nests.pop(next(iter(self.nests))).close()
         nest = Nest.start(kind)
@@ -323,11 +332,13 @@ class Server:
         self._prepare_next()
 
 
-def _say(connection: socket.socket, frame: Frame) -> None:
+def _say(connection: socket.socket, frame: Frame) -> bool:
+    """Send a frame; False if the other end hung up."""
     try:
         connection.sendall(pack(frame))
     except OSError:
-        pass  # it hung up: nobody wants to know
+        return False
+    return True
 
 
 def _inode(path: str) -> int:

@@ -178,7 +178,8 @@ def _text(path: str) -> str:
 
 def like(path: str) -> Kind | None:
     """The kind of a source as far as its text tells, compiled with the default options."""
-    names = leading_cimports(_text(path))
+    text = _text(path)
+    names = leading_cimports(text) if transpile.may_be_prepared(path, text) else ()
     shape = transpile.TranspileRequest(path, "", "").shape()
     return Kind(names, path, shape) if names else None
 
@@ -188,12 +189,15 @@ def kind_of(attempt: Attempt) -> Kind | None:
     if attempt.phases.get("transpile", 0.0) < _WORTH or attempt.result.was_prepared:
         return None
     path, result = attempt.source.path, attempt.result
+    text = _text(path)
+    if not transpile.may_be_prepared(path, text):
+        return None
     installed = {
         lookup.name
         for lookup in result.lookups
         if lookup.suffix == ".pxd" and transpile.is_installed(lookup.result, result.standard)
     }
-    names = tuple(takewhile(installed.__contains__, leading_cimports(_text(path))))
+    names = tuple(takewhile(installed.__contains__, leading_cimports(text)))
     kind = Kind(names, path, attempt.asked.shape())
     try:
         hash(kind)
@@ -207,7 +211,9 @@ def find(kinds: Iterable[Kind], job: tuple[Any, ...]) -> Kind | None:
     found = tuple(kinds)
     if not found:
         return None
-    names = leading_cimports(_text(job[0][0]))
+    path = job[0][0]
+    text = _text(path)
+    names = leading_cimports(text) if transpile.may_be_prepared(path, text) else ()
     fitting = [kind for kind in found if names[: len(kind.names)] == kind.names]
     return max(fitting, key=lambda kind: len(kind.names), default=None)
 
