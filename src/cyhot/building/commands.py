@@ -17,7 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import BinaryIO, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar, cast
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -159,8 +162,11 @@ def in_threads(function: Callable[[T], R], items: Sequence[T], jobs: int) -> lis
         return function(item)
 
     with ThreadPoolExecutor(jobs, "cyhot-build") as pool, _ended_with_us(crew):
-        futures = [pool.submit(call, item) for item in items]
+        futures: list[Future[R]] = []
         try:
+            # In here as well: the first item's thread runs while the others are handed in, and a
+            # signal that came then would wait for it.
+            futures.extend(pool.submit(call, item) for item in items)
             return [future.result() for future in futures]
         except BaseException as error:
             for future in futures:
