@@ -950,5 +950,5 @@ def test_a_check_imports_nothing_heavy_whatever_has_to_be_looked_at(m: Module) -
     assert run.compiles == []
     assert set(run.stdout.split()) <= {"m", "_blake2", "importlib", "importlib.machinery"} | {
         "importlib._bootstrap", "importlib._bootstrap_external", "marshal", "time", "__future__",
-        "_imp", "_warnings", "warnings", "cython_runtime",
+        "_imp", "_operator", "_warnings", "atexit", "warnings", "cython_runtime",
     }  # fmt: skip

@@ -108,7 +108,7 @@ def _size(entry: os.DirEntry[str]) -> int:
         return 0
 
 
-_KEPT = ("records", "origins", "closures", "parsed", "cache")
+_KEPT = ("records", "origins", "closures", "heads", "parsed", "cache")
 _OWN_NAME = re.compile(r"(.+-)?[0-9a-f]{32}|evicted")
 
 
@@ -147,7 +147,10 @@ def evict(store: Store, limit: int) -> list[Stored]:
 
 
 def _forget(store: Store) -> None:
-    """Remove the records that have no image left, and the lists that only they shared."""
+    """Remove the records that have no image left, and the lists that only they shared.
+
+    And all heads: of those that still hold, the next processes write new ones.
+    """
     shared: set[str] = set()
     for group in _entries(store.path("records")):
         for entry in _entries(group.path):
@@ -156,6 +159,9 @@ def _forget(store: Store) -> None:
             shared.update(record.shared for record in kept)
             if not kept and is_digest(entry.name) and not _is_new(entry):
                 _unlink(entry)
+    for entry in _entries(store.path("heads")):
+        if is_digest(entry.name):
+            _unlink(entry)
     for entry in _entries(store.path("closures")):
         if entry.name not in shared and is_digest(entry.name) and not _is_new(entry):
             _unlink(entry)

@@ -229,6 +229,14 @@ class Observer:
             self._sigs[path] = file_sig(path)
         return self._sigs[path]
 
+    def seen_sig(self, path: str, noted: FileSig) -> FileSig | None:
+        """The file's signature, as it was seen; `noted` where that was found to hold."""
+        return self._sigs.get(path, noted)
+
+    def seen_dir(self, path: str, noted: DirSig) -> DirSig | None:
+        """The same of a folder."""
+        return self._dirs.get(path, noted)
+
     def hash(self, path: str) -> str:
         """The file's content hash now. The signature is taken first: see `CLOCK_TICK_NS`."""
         if path not in self._hashes:
@@ -336,12 +344,11 @@ class Recent:
     look anew.
     """
 
-    __slots__ = ("_path", "_shared")
+    __slots__ = ("_shared",)
 
     def __init__(self) -> None:
-        # Each is replaced as a whole: imports run in several threads.
-        self._path: tuple[list[str], tuple[str, ...]] = ([], ())
-        self._shared: tuple[int, object, Observer] | None = None
+        # Replaced as a whole: imports run in several threads.
+        self._shared: tuple[int, object, list[str] | None, Observer] | None = None
 
     def forget(self) -> None:
         """Look anew from now on."""
@@ -349,18 +356,25 @@ class Recent:
 
     def observer(self) -> Observer:
         """An observer for a decision that is made now."""
-        now, path = time.monotonic_ns(), self._search_path()
-        searched = (path, os.environ.get("PATH"))  # where tools are looked for
-        shared = self._shared
-        if shared is None or now > shared[0] or searched != shared[1]:
-            shared = self._shared = (now + SHARED_NS, searched, Observer(path=path))
-        return Observer(shared[2], path)
+        distant = self.distant()
+        return Observer(distant, distant.sys_path())
 
-    def _search_path(self) -> tuple[str, ...]:
-        """`search_path`, computed anew where sys.path changed or is relative to something."""
-        entries, path = self._path
-        if not path or sys.path != entries:
-            entries, path = [*sys.path], search_path()
-            if all(isinstance(entry, str) and os.path.isabs(entry) for entry in entries):
-                self._path = entries, path
-        return path
+    def distant(self) -> Observer:
+        """Who looks at what is distant, for a decision that is made now.
+
+        Somebody else than before where tools and modules are searched for in other places.
+        """
+        shared, program_path = self._shared, os.environ.get("PATH")
+        if (
+            shared is not None
+            and time.monotonic_ns() <= shared[0]
+            and shared[1] == program_path
+            and (sys.path == shared[2] or search_path() == shared[3].sys_path())
+        ):
+            return shared[3]
+        until, entries = time.monotonic_ns() + SHARED_NS, [*sys.path]
+        distant = Observer(path=search_path())
+        # Where a relative entry leads, the working folder decides: that has to be asked.
+        whole = all(isinstance(entry, str) and os.path.isabs(entry) for entry in entries)
+        self._shared = until, program_path, entries if whole else None, distant
+        return distant

@@ -36,8 +36,8 @@ MOST_RECORDS = 16
 """Records of one key: that many earlier states of a source are found again at once."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 _FOLDERS = (
-    *("images", "prepared", "records", "closures", "origins", "parsed", "cache", "placed"),
-    *("locks", "tmp"),
+    *("images", "prepared", "records", "closures", "heads", "origins", "parsed", "cache"),
+    *("placed", "locks", "tmp"),
 )
 _LOOSE = ("keep", "write", "probe", "withdrawn")
 _ABANDONED_AFTER = 3600

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import marshal
 import os
+from _operator import attrgetter, itemgetter  # `operator` itself takes a millisecond
 
 from .observe import (
     CLOCK_TICK_NS,
@@ -119,38 +120,43 @@ class Closure:
 
 def dump_records(records: list[Record]) -> bytes:
     """The bytes of a record file."""
-    return _sealed([record.pack() for record in records])
+    return sealed([record.pack() for record in records])
 
 
 def load_records(data: bytes) -> list[Record]:
     """The records in a file's bytes; none if it is damaged, or another cyhot's."""
     try:
-        return [Record.unpack(values) for values in _unsealed(data)]
+        return [Record.unpack(values) for values in unsealed(data)]
     except (ValueError, EOFError, TypeError):
         return []
 
 
 def dump_closure(closure: Closure) -> bytes:
     """The bytes of a closure file."""
-    return _sealed((closure.files, closure.dirs, closure.as_of))
+    return sealed((closure.files, closure.dirs, closure.as_of))
 
 
 def load_closure(data: bytes) -> Closure | None:
     """The closure in a file's bytes, None if it is damaged, or another cyhot's."""
     try:
-        files, dirs, as_of = _unsealed(data)
+        files, dirs, as_of = unsealed(data)
     except (ValueError, EOFError, TypeError):
         return None
     return Closure(files, dirs, as_of)
 
 
-def _sealed(values: Any) -> bytes:
+def sealed(values: Any) -> bytes:
     """Values as bytes, with a checksum: marshal reads damaged ones as other values, or crashes."""
     data = marshal.dumps(values)
     return digest(data).encode() + data
 
 
-def _unsealed(data: bytes) -> Any:
+def unsealed(data: bytes) -> Any:
+    """What `sealed` made bytes of.
+
+    Raises:
+        ValueError: If they are damaged, or another cyhot's; EOFError or TypeError, too.
+    """
     seal, data = data[:_SEAL], data[_SEAL:]
     if digest(data).encode() != seal:
         raise ValueError("damaged")
@@ -181,7 +187,7 @@ def is_as_noted(record: Record, shared: Closure | None, look: Observer) -> bool:
         if dir_sig(folder[0]) != known or known[1] > limit or known[2] > limit:
             return False
     # Not just noted or not: in /tmp or a home folder something comes and goes all the time.
-    if next(_dir_differences(record.distant_dirs, record.as_of, distant), None):
+    if next(dir_differences(record.distant_dirs, record.as_of, distant), None):
         return False
     for kind, request, path, tool, _ident in record.tools:
         if tool is None or distant.tool(kind, request) != (path, tool):
@@ -192,20 +198,37 @@ def is_as_noted(record: Record, shared: Closure | None, look: Observer) -> bool:
         return False
     if shared is None:
         return not record.shared
-    return bool(distant.once(("as noted", shared), lambda: _closure_is_as_noted(shared, distant)))
+    return is_as_noted_closure(shared, distant)
 
 
-def _closure_is_as_noted(shared: Closure, look: Observer) -> bool:
+def is_as_noted_closure(shared: Closure, distant: Observer) -> bool:
+    """Whether all signatures in a closure are those that were noted; asked once of an observer."""
+    question = ("as noted", shared)
+    return bool(distant.once(question, lambda: _are_as_noted(shared, distant)))
+
+
+def _are_as_noted(shared: Closure, distant: Observer) -> bool:
+    # Closures differ in a few of hundreds of files; and a loop in Python would take as long again
+    # as the system's calls.
     limit = shared.as_of - CLOCK_TICK_NS
-    for row in shared.files:
-        sig = row[1]
-        if file_sig(row[0]) != sig or sig[1] > limit or sig[2] > limit:
+    seen: set[tuple[str, Sig]] = distant.once("as noted", set)
+    for rows, signature in ((shared.files, _file_sig), (shared.dirs, _dir_sig)):
+        new = {row[:2] for row in rows} - seen
+        sigs = [sig for _, sig in new]
+        try:
+            if [*map(signature, map(os.stat, [path for path, _ in new]))] != sigs:
+                return False
+        except (OSError, ValueError):
             return False
-    for folder in shared.dirs:
-        known = folder[1]
-        if look.dir(folder[0]) != known or known[1] > limit or known[2] > limit:
+        if max(map(max, map(_times, [row[1] for row in rows])), default=0) > limit:
             return False
+        seen |= new
     return True
+
+
+_times = itemgetter(1, 2)
+_file_sig = attrgetter("st_size", "st_mtime_ns", "st_ctime_ns", "st_ino")
+_dir_sig = attrgetter("st_ino", "st_mtime_ns", "st_ctime_ns")
 
 
 def differences(record: Record, shared: Closure | None, look: Observer) -> Iterator[Difference]:
@@ -221,11 +244,11 @@ def differences(record: Record, shared: Closure | None, look: Observer) -> Itera
         *whether* takes the first.
     """
     yield from _file_differences(record.files, record.as_of, look)
-    yield from _dir_differences(record.dirs, record.as_of, look)
+    yield from dir_differences(record.dirs, record.as_of, look)
     yield from _glob_differences(record.globs, record.as_of, look)
     distant = look.distant
     yield from _tool_differences(record.tools, record.as_of, distant)
-    yield from _dir_differences(record.distant_dirs, record.as_of, distant)
+    yield from dir_differences(record.distant_dirs, record.as_of, distant)
     yield from _search_differences(record, look)
     if shared is not None:
         yield from distant.once(shared, lambda: _closure_differences(shared, distant))
@@ -236,7 +259,7 @@ def differences(record: Record, shared: Closure | None, look: Observer) -> Itera
 def _closure_differences(shared: Closure, look: Observer) -> tuple[Difference, ...]:
     return (
         *_file_differences(shared.files, shared.as_of, look),
-        *_dir_differences(shared.dirs, shared.as_of, look),
+        *dir_differences(shared.dirs, shared.as_of, look),
     )
 
 
@@ -253,7 +276,8 @@ def _file_differences(
             yield "changed", path, content, look.hash(path)
 
 
-def _dir_differences(rows: tuple[DirRow, ...], as_of: int, look: Observer) -> Iterator[Difference]:
+def dir_differences(rows: tuple[DirRow, ...], as_of: int, look: Observer) -> Iterator[Difference]:
+    """All in which folders differ from what was noted of them; see `differences`."""
     limit, dir_now = as_of - CLOCK_TICK_NS, look.dir
     for folder, sig, absent, present in rows:
         if dir_now(folder) == sig and sig[1] <= limit and sig[2] <= limit:

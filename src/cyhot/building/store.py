@@ -9,6 +9,7 @@ Layout below the root::
     prepared/ab/<name>/   what makes builds faster: shared utility modules, headers (`prepare`)
     records/ab/<key>      the records of one key, newest first
     closures/<name>       system files that many records share
+    heads/<name>          of a folder's records what shows that they are current (`heads`)
     origins/<name>        the newest key parts of a module, to say why another key came up
     parsed/<digest>       pyproject.toml settings, by the content that they were parsed from
     cache/<name>          answers of compilers, .pyxbld results, get_include() folders
@@ -207,7 +208,7 @@ class Store:
         """Look for an image of this key that matches the sources as they are now."""
         newest: Hit | None = None
         for position, record in enumerate(self.records(key)):
-            shared = self._shared(record)
+            shared = self.shared(record.shared)
             if is_as_noted(record, shared, look):
                 first = None
             else:
@@ -221,9 +222,12 @@ class Store:
             newest = newest or self._miss(record, shared, look)
         return newest or Hit("", None, None)
 
-    def _shared(self, record: Record) -> Closure | None:
-        """A record's closure, read once: its name says what is in it."""
-        name = record.shared
+    def heads(self, name: str) -> bytes:
+        """The bytes of a file of heads, none if it isn't there."""
+        return self.read("heads", name) if self.trusted() else b""
+
+    def shared(self, name: str) -> Closure | None:
+        """The closure of that name, read once: the name says what is in it."""
         if name not in self._closures:
             shared = self.closure(name)
             if shared is None:

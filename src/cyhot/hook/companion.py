@@ -10,8 +10,11 @@ import sys
 from _thread import RLock
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 
+from ..building.observe import file_sig
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import ModuleType
 
 _modules: dict[str, ModuleType] = {}
@@ -28,6 +31,29 @@ def _new_lock() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_new_lock)
+
+
+def supply(image: str, needs: Iterable[tuple[str, int]]) -> bool:
+    """Make modules importable that lie beside an image, if they are there.
+
+    Args:
+        image: The image that will import them.
+        needs: Their file names and sizes.
+
+    Returns:
+        Whether they are: loaded before, or beside the image, whole.
+    """
+    for file, size in needs:
+        name = file.partition(".")[0]
+        module = _modules.get(name)
+        if module is not None:
+            sys.modules[name] = module
+            continue
+        sig = file_sig(os.path.join(os.path.dirname(image), file))
+        if sig is None or sig[0] != size:
+            return False
+        provide(image, file)
+    return True
 
 
 def provide(image: str, file: str) -> None:

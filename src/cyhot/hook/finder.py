@@ -13,13 +13,14 @@ from __future__ import annotations
 import os
 import sys
 from _thread import get_ident
-from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder, SourceFileLoader
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from time import monotonic_ns
 
-from ..building.observe import SHARED_NS, dir_sig, file_sig
+from ..building.observe import SHARED_NS, dir_sig, exists, file_sig
 from ..building.request import Source
 from ..settings import Settings, matches
-from .loader import FallbackLoader, Loader, Reloader, WrappingLoader
+from .known import RIVALS, rivals
+from .loader import FallbackLoader, KnownLoader, Loader, Reloader, WrappingLoader
 from .session import Session
 
 TYPE_CHECKING = False
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
+    from ..building.heads import Head
     from ..building.observe import DirSig
+    from .known import Folder
 
 # Compiling these would need them compiled first.
 _NEVER = ("cyhot", "Cython", "cython", "setuptools", "distutils", "_distutils_hack", "pyximport")
-_SUFFIXES = (*EXTENSION_SUFFIXES, ".py")
-"""Of what a plain import takes for a module."""
+_switches = vars(sys.modules["cyhot"])
+"""Where a user sets ``cyhot.DEBUG_IMPORT``; to ask the module for what is not there is slow."""
 _LIBRARY = os.path.dirname(os.__file__)
 
 
@@ -46,10 +49,12 @@ class Finder:
         """Use another session's settings from now on."""
         self.session = session
         self._settings: Settings | None = None
+        self._takes_all = False
         self._resolving: set[int] = set()
         self._eligible: dict[str, bool] = {}
         self._warned: set[str] = set()
         self._listed: dict[str, tuple[int, DirSig | None, frozenset[str]]] = {}
+        self._known: dict[str, Folder] = {}
 
     @property
     def settings(self) -> Settings:
@@ -61,6 +66,7 @@ class Finder:
                 settings = self.session.process_settings()
                 for name in ("include", "exclude", "py"):
                     matches(settings.strings(name), "")  # imports what matching needs
+                self._takes_all = not settings.strings("include") and not settings["exclude"]
                 self._settings = settings
             finally:
                 self._resolving.discard(thread)
@@ -84,6 +90,13 @@ class Finder:
         Returns:
             None where PathFinder may go on: there is no ``.pyx`` of that name.
         """
+        if self._known and target is None:
+            for entry in sys.path if path is None else path:
+                folder = self._known.get(entry)
+                head = folder.heads.get(fullname) if folder is not None else None
+                if folder is not None and head is not None and exists(head[0][0]):
+                    return self._known_spec(fullname, folder, head)
+                break  # what is in none but the first takes the long way
         if fullname.partition(".")[0] in _NEVER or get_ident() in self._resolving:
             return None
         settings = self._settings or self.settings
@@ -102,6 +115,15 @@ class Finder:
             if spec is not None:
                 return spec
         return None
+
+    def _known_spec(self, fullname: str, folder: Folder, head: Head) -> ModuleSpec | None:
+        """The spec of a module that was unchanged when a process last looked."""
+        loader = KnownLoader(self.session, fullname, folder, head, self)
+        if _switches.get("DEBUG_IMPORT"):
+            return self.spec(loader.source)
+        spec = ModuleSpec(fullname, loader, origin=head[0][0])
+        spec.has_location = True
+        return spec
 
     def _may_hold(self, entry: str, anywhere: bool) -> bool:
         """Whether to look into a path entry.
@@ -138,7 +160,14 @@ class Finder:
         pyx = may and self.settings.flag("pyx")
         if pyx and file_sig(f"{folder}{os.sep}{tail}.pyx") is not None:
             source = Source(f"{folder}{os.sep}{tail}.pyx", fullname, False)
-            self._warn_once(source, self._beside(folder, tail))
+            known = self.session.known.folder(folder, source)
+            if known.heads and target is None:
+                if folder == entry and self._takes_all:
+                    self._known[entry] = known
+                head = known.heads.get(fullname)
+                if head is not None:
+                    return self._known_spec(fullname, known, head)
+            self.say_passed_over(source)
             return self.spec(source, target)
         if not isinstance(entry, (str, os.PathLike)):
             return None
@@ -177,14 +206,18 @@ class Finder:
         """The spec that imports a source through cyhot."""
         return make_spec(self.session, source, target, fallback=self.settings.flag("py_fallback"))
 
+    def say_passed_over(self, source: Source) -> None:
+        """Say once what a plain import would have taken instead of a source."""
+        folder, _, file = source.path.rpartition(os.sep)
+        self._warn_once(source, self._beside(folder, file[: -len(".pyx")]))
+
     def _beside(self, folder: str, tail: str) -> list[str]:
         """What a plain import would have taken instead of ``tail.pyx``."""
-        others = [tail, *[tail + suffix for suffix in _SUFFIXES]]
-        if self._names(folder).isdisjoint(others):
+        if self._names(folder).isdisjoint(rivals(tail)):
             return []
         stem = f"{folder}{os.sep}{tail}"
         found = [stem + os.sep] if dir_sig(stem) is not None else []
-        paths = [stem + suffix for suffix in _SUFFIXES]
+        paths = [stem + suffix for suffix in RIVALS]
         return found + [path for path in paths if file_sig(path) is not None]
 
     def _names(self, folder: str) -> frozenset[str]:
@@ -228,7 +261,7 @@ def make_spec(
     kind: type[Loader] = Loader
     if target is not None:
         kind = Reloader
-    elif getattr(sys.modules["cyhot"], "DEBUG_IMPORT", False):
+    elif _switches.get("DEBUG_IMPORT"):
         kind = WrappingLoader
     elif fallback and source.is_pure_python:
         kind = FallbackLoader

@@ -7,11 +7,13 @@ A module's ``__file__`` is its source (so resources, `inspect` and reloaders fin
 from __future__ import annotations
 
 import sys
+from _imp import create_dynamic
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 
 from ..building.observe import Observer
 from ..building.request import Source
 from ..building.store import needs_of
+from .companion import provide, supply
 from .session import Session
 
 TYPE_CHECKING = False
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import CodeType, ModuleType
 
+    from ..building.heads import Head
     from ..building.request import Request
+    from .finder import Finder
+    from .known import Folder
 
 _loaded: set[str] = set()
 """Images that this process has mapped. The same path again would give the old module back."""
@@ -54,6 +59,7 @@ class Loader(ExtensionFileLoader):
             client = sys.modules.get("cyhot.worker.client")
             if client is not None:
                 client.settle(request)
+            self.session.known.note(request, hit, look)
             return hit.image
         from ..worker.client import ensure
 
@@ -87,11 +93,8 @@ class Loader(ExtensionFileLoader):
 
     def _provide(self, image: str) -> None:
         """Have what an image imports from beside it importable."""
-        if self._needs:
-            from .companion import provide
-
-            for name in self._needs:
-                provide(image, name)
+        for name in self._needs:
+            provide(image, name)
 
     def _map(self, image: str, spec: ModuleSpec) -> ModuleType:
         self._provide(image)
@@ -101,11 +104,11 @@ class Loader(ExtensionFileLoader):
 
             path = private_copy(image)
         _loaded.add(image)
-        inner = ModuleSpec(spec.name, self, origin=path, is_package=self.source.is_package)
-        inner.submodule_search_locations = spec.submodule_search_locations
+        spec.origin = path  # that is where the system's loader looks
         try:
-            return super().create_module(inner)
+            return super().create_module(spec)
         finally:
+            spec.origin = self.source.path
             if path != image:
                 from .execute import discard
 
@@ -126,6 +129,47 @@ class Loader(ExtensionFileLoader):
         from .execute import runner
 
         return runner(self)
+
+
+class KnownLoader(Loader):
+    """Loads a source that was unchanged when a process last looked, if it still is.
+
+    Whether it is, is decided when the module is made: between a spec and its module any time may
+    pass.
+    """
+
+    def __init__(
+        self, session: Session, name: str, folder: Folder, head: Head, finder: Finder
+    ) -> None:
+        # As `Loader` does, in one call less.
+        self.name, self.path = name, head[0][0]
+        self.session = session
+        self.source = Source(self.path, name, False)
+        self._folder, self._head, self._finder = folder, head, finder
+        self._needs = ()
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """A new, not yet executed module: of the image that is known, or as any other."""
+        client = sys.modules.get("cyhot.worker.client")
+        image = "" if client and client.has_begun_ahead() else self._folder.image(self._head)
+        if not image or image in _loaded or not supply(image, self._head[5]):
+            return self._as_any_other(spec)
+        _loaded.add(image)
+        spec.origin = image
+        try:
+            module: ModuleType = create_dynamic(spec)
+        except ImportError:  # evicted just now; or there is something to explain
+            _loaded.discard(image)
+            return self._as_any_other(spec)
+        finally:
+            spec.origin = self.path
+        spec.cached = image
+        module.__file__ = self.path
+        return module
+
+    def _as_any_other(self, spec: ModuleSpec) -> ModuleType:
+        self._finder.say_passed_over(self.source)
+        return super().create_module(spec)
 
 
 def _mentions_import(path: str) -> bool:

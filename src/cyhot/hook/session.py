@@ -11,7 +11,7 @@ import time
 from importlib.machinery import EXTENSION_SUFFIXES
 
 from ..building.observe import Observer, Recent, exists, file_sig, is_settled
-from ..building.recipe import Surroundings, build_environment
+from ..building.recipe import FORMAT, Surroundings, build_environment
 from ..building.request import Request, Source
 from ..building.store import Store, default_root
 from ..settings import (
@@ -22,6 +22,7 @@ from ..settings import (
     read_pyproject,
     resolve,
 )
+from .known import Known
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Session:
 
     Attributes:
         recent: Gives the observers of import statements.
+        known: The modules that were found unchanged before.
     """
 
     def __init__(self, installed: dict[str, object], origin: str = "install()") -> None:
@@ -59,6 +61,12 @@ class Session:
         self._read: dict[str, tuple[FileSig | None, int, Tables]] = {}
         self._resolved: dict[str, tuple[Tables, Settings]] = {}
         self._around: tuple[Settings, object, Surroundings, Store] | None = None
+        self.known = Known(self)
+
+    def text(self) -> str:
+        """All that the settings of modules are made of, besides pyproject.toml."""
+        environ = build_environment(os.environ)
+        return repr((FORMAT, PYTHON, self.installed, self._environment, environ))
 
     def updated(self, more: dict[str, object]) -> Session:
         """A session in which `more` wins over what was installed before."""
@@ -89,6 +97,28 @@ class Session:
             near = name.count(".") + 1  # the packages' folders, and the one that they are in
             known = self._places[folder] = (places[:near], places[near:])
         return _first_file(known[0]) or str(look.distant.once(known, lambda: _first_file(known[1])))
+
+    def settings_file(
+        self, folder: str, name: str, look: Observer
+    ) -> tuple[str, FileSig | None, tuple[str, ...]] | None:
+        """Where the settings of a module come from, for `heads.note`; None if that is unsettled.
+
+        Args:
+            folder: The folder that its source is in.
+            name: The module's name.
+            look: The observer that its settings were looked up with.
+        """
+        path = self._pyproject(folder, name, look)
+        near, far = self._places[folder]
+        places = near + far
+        sig = None
+        if path:
+            places = places[: places.index(path) + 1]
+            known = self._read.get(path)
+            if known is None or known[0] is None or not is_settled(known[0], known[0], known[1]):
+                return None
+            sig = known[0]
+        return path, sig, tuple(map(os.path.dirname, places[: len(places) - bool(path)]))
 
     def _tables(self, path: str) -> Tables:
         """The settings in a pyproject.toml; it is read again when it is another."""

@@ -118,6 +118,11 @@ def _by_worker(request: Request, ahead: Ahead | None) -> str:
     raise BrokenLine("what it built did not match the sources")
 
 
+def has_begun_ahead() -> bool:
+    """Whether there are builds that `settle` has to be called for."""
+    return bool(_ahead)
+
+
 def _begun_ahead(request: Request) -> Line | None:
     """The line of a build that was begun ahead; one that still waits is asked for anew, first."""
     line = _ahead.pop(request.key, None)

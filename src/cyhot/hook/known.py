@@ -1,0 +1,168 @@
+"""The modules that other processes found unchanged: heads, read when a folder is first imported
+from, and written when a process ends that had to read records one by one.
+
+On the warm path.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.machinery import EXTENSION_SUFFIXES
+from os import stat
+
+from ..building.heads import Heads, are_as_noted, holds, name_of, note
+from ..building.observe import dir_sig
+from ..building.recipe import ENVIRONMENT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..building.heads import Head, Note
+    from ..building.observe import DirSig, Observer
+    from ..building.request import Request, Source
+    from ..building.store import Hit, Store
+    from .session import Session
+
+RIVALS = (*EXTENSION_SUFFIXES, ".py")
+"""Of what a plain import takes for a module."""
+_MANY = 8
+"""So many records have to be read one by one before heads are written of them."""
+
+
+class Folder:
+    """The heads of one folder, and those that are to be written.
+
+    Attributes:
+        heads: By the modules' names.
+    """
+
+    __slots__ = ("_kept", "_known", "heads", "name", "notes", "store")
+
+    def __init__(self, known: Known, store: Store, name: str) -> None:
+        self._known = known
+        self.store = store
+        self.name = name
+        self._kept = Heads(store.path("images", ""), name, store.heads(name))
+        self.heads = self._kept.heads
+        self.notes: dict[str, Note] = {}
+
+    def image(self, head: Head) -> str:
+        """The path of a head's image, `""` if not everything is as noted."""
+        known, ground = self._known, head[2]
+        distant = known.recent.distant()
+        if not distant.once((self, ground), lambda: self._holds(ground, distant)):
+            return ""
+        if environment() != known.environ:
+            return ""
+        path = self._kept.images + head[3]
+        try:
+            if not are_as_noted(head[0], head[1]):
+                return ""
+            st = stat(path)
+        except (OSError, ValueError):
+            return ""
+        if st.st_size != head[4]:
+            return ""
+        self.store.mark_used(path, st)
+        return path
+
+    def _holds(self, number: int, distant: Observer) -> bool:
+        ground = self._kept.grounds[number]
+        return holds(ground, self.store.shared(ground[0][2]), distant)
+
+    def write(self) -> None:
+        """Write what was noted, beside what others wrote meanwhile."""
+        before = Heads(self._kept.images, self.name, self.store.heads(self.name))
+        self.store.keep(f"heads/{self.name}", before.updated(self.notes).dump())
+
+
+class Known:
+    """The folders that a session's modules were imported from.
+
+    Attributes:
+        recent: The session's.
+        environ: The environment variables that the heads are for.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.recent = session.recent
+        self.environ = environment()
+        self._session = session
+        self._text = session.text()
+        self._folders: dict[str, Folder] = {}
+        self._listed: dict[str, tuple[DirSig | None, frozenset[str]]] = {}
+        self._count = 0
+
+    def folder(self, path: str, source: Source) -> Folder:
+        """The folder at a path.
+
+        Args:
+            path: Its absolute path.
+            source: A source in it, whose store is looked into.
+        """
+        found = self._folders.get(path)
+        if found is None:
+            store = self._session.request(source).store
+            found = self._folders[path] = Folder(self, store, name_of(path, self._text))
+        return found
+
+    def note(self, request: Request, hit: Hit, look: Observer) -> None:
+        """Note that a module was found unchanged, the long way."""
+        source = request.source
+        path, _, file = source.path.rpartition(os.sep)
+        folder = self._folders.get(path)
+        if (
+            folder is None
+            or folder.store is not request.store
+            or hit.record is None
+            or request.copies
+            or not file.endswith(".pyx")
+            or environment() != self.environ
+        ):
+            return
+        settings = self._session.settings_file(path, source.name, look)
+        found = note(source.path, hit.record, look, settings) if settings else None
+        if found is None or not self._is_alone(path, file[:-4], found):
+            return
+        folder.notes[source.name] = found
+        self._count += 1
+        if self._count == 1:
+            import atexit
+
+            atexit.register(self._write)
+
+    def _is_alone(self, folder: str, tail: str, found: Note) -> bool:
+        """Whether nothing lies beside a source that would have to be said to be passed over."""
+        try:
+            sig = found.sigs[found.paths.index(folder)]
+        except ValueError:
+            return False
+        known = self._listed.get(folder)
+        if known is None or known[0] != sig[:3]:
+            now = dir_sig(folder)
+            try:
+                known = self._listed[folder] = (now, frozenset(os.listdir(folder)))
+            except OSError:
+                return False
+        return known[0] == sig[:3] and known[1].isdisjoint(rivals(tail))
+
+    def _write(self) -> None:
+        if self._count >= _MANY or any(folder.heads for folder in self._folders.values()):
+            for folder in self._folders.values():
+                if folder.notes:
+                    folder.write()
+
+
+def environment() -> list[object]:
+    """The values of the variables that a build depends on; only good for a comparison."""
+    # os.environ is a view of a dict (in CPython): to ask that takes no call of a Python function.
+    return [*map(getattr(os.environ, "_data", os.environ).get, _RAW_NAMES)]
+
+
+_RAW_NAMES: tuple[Any, ...] = tuple(map(getattr(os.environ, "encodekey", str), ENVIRONMENT))
+
+
+def rivals(tail: str) -> list[str]:
+    """The names of what a plain import might take instead of ``tail.pyx``."""
+    return [tail, *[tail + suffix for suffix in RIVALS]]
