@@ -27,17 +27,14 @@ _COMPILERS = {"cc1", "as", "ld", "collect2", "gcc", "x86_64-linux-gn"}
 
 def _session(runtime: Path) -> list[int]:
     """The processes of the workers whose sockets are in a folder."""
-    marker = str(runtime)
-    leaders = set()
-    for name in os.listdir("/proc"):
-        if name.isdecimal() and marker in _command_line(name):
-            leaders.add(os.getsid(int(name)) if Path(f"/proc/{name}").exists() else 0)
-    return [
-        pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _in(pid, leaders)
-    ]
+    everyone = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+    named = [pid for pid in everyone if str(runtime) in _command_line(pid)]
+    # One that has only just begun is in the session of whoever started it: in this test's.
+    leaders = {pid for pid in named if _in(pid, {pid})}
+    return [pid for pid in everyone if pid in named or _in(pid, leaders)]
 
 
-def _command_line(pid: str) -> str:
+def _command_line(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
     except OSError:
