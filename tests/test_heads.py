@@ -48,7 +48,7 @@ def note(event, arguments):
 sys.addaudithook(note)
 import cyhot; cyhot.install()
 """
-ALL = COUNTED + f"import m, {', '.join(OTHERS)}\nprint(m.value, len(opened))"
+ALL = COUNTED + f"import m, {', '.join(OTHERS)}\nprint(m.value, len({{*opened}}))"
 
 
 class Known:
