@@ -246,7 +246,8 @@ def test_the_background_compiler_gives_the_same_c_for_cythons_tests(
         for source in sorted(sources)
         if leading_cimports(source.read_text(encoding="utf-8", errors="replace"))
     ]
-    jobs += [each for each in corpus(run_folder, WHOLE // 2) if each not in jobs]
+    taken = {each.name for each in jobs}
+    jobs += [each for each in corpus(run_folder, WHOLE // 2) if each.name not in taken]
     equal, found = differences(jobs, run_folder, tmp_path, "worker")
     print(f"{equal} of {len(jobs)} sources give the same C")
     found = [line for line in found if not line.startswith(KNOWN)]

@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import read_source
 from .inputs import Prober, glob_row, merged_rows
-from .observe import FileSig, Observer, file_sig, hash_file, is_young
+from .observe import CYTHON, FileSig, Observer, file_sig, hash_file, is_young
 from .recipe import KeyParts, image_digest
 from .record import Closure, DirRow, FileRow, Record, ToolRow, differences, split_names
-from .toolchain import CYTHON
 from .transpile import Opened
 
 if TYPE_CHECKING:

@@ -30,6 +30,8 @@ DirSig = tuple[int, int, int]
 CLOCK_TICK_NS = 2_000_000_000
 SHARED_NS = 50_000_000
 """For how long decisions share what they saw of distant things; see `Recent`."""
+CYTHON = ("package", "Cython/Shadow.py")
+"""The tool row that stands for Cython: that file has its version and comes with each install."""
 LAUNCHERS = ("ccache", "sccache", "distcc", "icecc")
 """Programs that stand in front of a compiler, and change nothing in what comes out."""
 

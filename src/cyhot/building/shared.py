@@ -18,12 +18,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.machinery import EXTENSION_SUFFIXES
 
 from .commands import Command, run_all
-from .observe import Observer
+from .observe import CYTHON, Observer
 from .prepare import Failed, Want, make_want
 from .publish import withdraw_image
 from .store import SHARED, Store
 from .toolchain import (
-    CYTHON,
     SMALL_CODE,
     Compiler,
     compile_flags,

@@ -33,8 +33,6 @@ from .observe import (
 )
 from .store import Store
 
-CYTHON = ("package", "Cython/Shadow.py")
-"""The tool row that stands for Cython: that file has its version and comes with each install."""
 ZIG = ("package", "ziglang/__init__.py")
 
 

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 
 import click
 
-from ..building.observe import Observer
-from ..building.toolchain import CYTHON, find_compiler, openmp_flags, python_include_dirs
+from ..building.observe import CYTHON, Observer
+from ..building.toolchain import find_compiler, openmp_flags, python_include_dirs
 from ..hook import current_session
 from ..worker import client
 from ..worker.protocol import BrokenLine

@@ -156,7 +156,7 @@ def _answer(line: Line, request: Request) -> Frame:
 
 def _call(request: Request, *, is_ahead: bool = False) -> Line:
     """A line to the worker on which the build was asked for."""
-    line = _connect(request)
+    line = _connect()
     if line is None:
         _start(request)
         raise _Declined
@@ -169,7 +169,7 @@ def _call(request: Request, *, is_ahead: bool = False) -> Line:
     return line
 
 
-def _connect(request: Request | None = None) -> Line | None:
+def _connect() -> Line | None:
     path = socket_path(Observer())
     if not path or not is_trusted(path):
         return None
@@ -184,7 +184,7 @@ def _connect(request: Request | None = None) -> Line | None:
         if isinstance(error, TimeoutError):
             raise BrokenLine("it takes no calls") from None
         return None
-    return Line(connection, path)
+    return Line(connection)
 
 
 def _job(request: Request, is_ahead: bool) -> tuple[object, ...]:
@@ -212,9 +212,8 @@ class Line:
 
     is_ahead = False
 
-    def __init__(self, connection: socket, path: str) -> None:
+    def __init__(self, connection: socket) -> None:
         self._connection = connection
-        self._path = path
         self._buffer = bytearray()
         self._builder = 0
         self._untold: list[bytes] = []

@@ -48,6 +48,23 @@ def _close_others(kept: list[int]) -> None:
 _MOST_FILES = 1024
 
 
+def _forked_with_line(function: Callable[..., None], argument: Any) -> socket.socket | None:
+    """Fork a process that hears of jobs; gives our end of the line, None if there is none.
+
+    Args:
+        function: Takes the argument, its end of the line, and our end, which it closes.
+        argument: What it is about.
+    """
+    mine, its = socket.socketpair()
+    pid = forked(function, argument, its, mine)
+    its.close()
+    if not pid:
+        mine.close()
+        return None
+    mine.settimeout(1.0)
+    return mine
+
+
 class Spare:
     """A fork that was made beforehand and waits for a job: the caller does not wait for a fork."""
 
@@ -61,14 +78,8 @@ class Spare:
         Args:
             touch: Called in the fork while it waits; what it writes to is its own from then on.
         """
-        mine, its = socket.socketpair()
-        pid = forked(_await_job, its, mine, touch)
-        its.close()
-        if not pid:
-            mine.close()
-            return None
-        mine.settimeout(1.0)
-        return cls(mine)
+        line = _forked_with_line(_await_job, touch)
+        return cls(line) if line else None
 
     def hand(self, job: tuple[Any, ...], *lines: socket.socket) -> bool:
         """Have it do a job, its only one; False if it is gone."""
@@ -85,7 +96,7 @@ class Spare:
         self._line.close()
 
 
-def _await_job(line: socket.socket, other: socket.socket, touch: Callable[[], None]) -> None:
+def _await_job(touch: Callable[[], None], line: socket.socket, other: socket.socket) -> None:
     other.close()
     touch()
     if received := _receive_job(line):
@@ -127,14 +138,8 @@ class Nest:
     @classmethod
     def start(cls, kind: warm.Kind) -> Nest | None:
         """Fork the process; None if there is none to be had."""
-        mine, its = socket.socketpair()
-        pid = forked(_sit, kind, its, mine)
-        its.close()
-        if not pid:
-            mine.close()
-            return None
-        mine.settimeout(1.0)
-        return cls(mine)
+        line = _forked_with_line(_sit, kind)
+        return cls(line) if line else None
 
     def hand(self, job: tuple[Any, ...], *lines: socket.socket) -> bool:
         """Have a fork of it do a job; False if it is gone."""

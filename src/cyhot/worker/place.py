@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
-from ..building.observe import Observer, digest, file_sig
+from ..building.observe import CYTHON, Observer, digest, file_sig
 
-CYTHON = ("package", "Cython/Shadow.py")
 _LONGEST = 100
 """A socket's path has at most 104 (macOS) or 108 bytes (Linux)."""
 

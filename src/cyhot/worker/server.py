@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import memory, warm
 from .nest import Nest, Spare, forked
-from .protocol import BEAT, BrokenLine, pack, unpack
+from .protocol import BEAT, VERSION, BrokenLine, pack, unpack
 
 if TYPE_CHECKING:
     from .protocol import Frame
@@ -179,7 +179,7 @@ class Server:
 
     def _serve(self, connection: socket.socket, frame: Frame) -> None:
         match frame:
-            case ("build", int(version), tuple(job)) if version == warm.VERSION:
+            case ("build", int(version), tuple(job)) if version == VERSION:
                 self._wish(_Wish(connection, job))
                 return
             case ("status",):

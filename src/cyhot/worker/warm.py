@@ -17,12 +17,9 @@ from typing import TYPE_CHECKING, Any
 from ..building import transpile
 from ..building.cimports import leading_cimports
 from ..building.observe import FileSig, file_sig
-from .protocol import VERSION
 
 if TYPE_CHECKING:
     from ..building.steps import Attempt
-
-__all__ = ["VERSION", "Kind", "Sources", "find", "kind_of", "like", "read", "up"]
 
 _WORTH = 0.1
 """Seconds of transpiling from which on a process of its own is kept for the kind of module."""
