@@ -149,9 +149,41 @@ class Settled:
     seconds: float
 
 
+@dataclass(frozen=True)
+class SwapFinished:
+    """New code runs in this process.
+
+    Attributes:
+        names: The modules whose code it is.
+        seconds: From the save until it ran.
+        text: What happened, in a line for each module.
+    """
+
+    names: tuple[str, ...]
+    seconds: float
+    text: str
+
+
+@dataclass(frozen=True)
+class SwapFailed:
+    """A save could not be swapped in; the old code runs, whole.
+
+    Attributes:
+        names: The modules that stand in the way.
+        restart: Those among them for which the process has to be restarted.
+        text: Why, in a line for each module.
+        diagnostics: What the compilers said.
+    """
+
+    names: tuple[str, ...]
+    restart: tuple[str, ...]
+    text: str
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
 Event = (
     BuildStarted | BuildFinished | BuildFailed | Noticed
-    | BatchStarted | BatchFinished | WatchStarted | Settled
+    | BatchStarted | BatchFinished | WatchStarted | Settled | SwapFinished | SwapFailed
 )  # fmt: skip
 Listener = Callable[[Event], None]
 
