@@ -26,6 +26,7 @@ from .depfile import parse as parse_depfile
 from .diagnose import compiler_diagnostics
 from .header import read_header
 from .inputs import Prober
+from .instrument import VERSION, instrument
 from .observe import LAUNCHERS, FileSig, find_package, hash_file
 from .packages import cimported_packages, get_include, header_folders, numpy_include
 from .prepare import Want, has_failed
@@ -128,6 +129,7 @@ class Attempt:
         self.c_text = read_source(self.result.c_path) or ""
         self._add_found()
         self._reconsider_shared()
+        self._instrument()
         self._settle_c()
         objects = self._compile()
         self._link(objects)
@@ -249,6 +251,18 @@ class Attempt:
         with self._phase("transpile"):
             self.result = self._transpile_as(cplus)
         self.c_text = read_source(self.result.c_path) or ""
+
+    def _instrument(self) -> None:
+        """Add what live swapping needs; never to what leaves the store, or is to be measured."""
+        if self.spec.profile not in ("dev", "debug") or self.settings.standalone:
+            return
+        inside = {f.path for f in self.result.opened if f.path.endswith((".pyx", ".pxd", ".pxi"))}
+        users = (path for path in inside if _is_users(path, self.result.standard))
+        texts = [read_source(path) or "" for path in sorted(users)]
+        self.c_text = instrument(self.c_text, self.source.name, texts)
+        with open(self.result.c_path, "w", encoding="utf-8") as file:
+            file.write(self.c_text)
+        self.steps.append(("instrument", str(VERSION)))
 
     def _in_folder(self, name: str) -> str:
         return os.path.join(self.folder, name)

@@ -38,13 +38,16 @@ from .session import Session
 _PACKAGE_FILES = ("__init__.py", "__init__.pyx", "__init__.pxd")
 
 
-def load(path: str | os.PathLike[str], name: str | None = None) -> ModuleType:
+def load(
+    path: str | os.PathLike[str], name: str | None = None, *, session: Session | None = None
+) -> ModuleType:
     """Import one ``.pyx`` (or ``.py``) file by its path; no hook is needed.
 
     Args:
         path: The file.
         name: The module's full name; by default it follows from the packages that the file is
             in.
+        session: Whose settings hold; by default the installed hook's.
 
     Returns:
         The module, registered in ``sys.modules``. The same file unchanged gives the same module;
@@ -56,7 +59,7 @@ def load(path: str | os.PathLike[str], name: str | None = None) -> ModuleType:
         CyhotError: If another module has that name.
     """
     source = source_at(os.fspath(path), name)
-    session = current_session()
+    session = session or current_session()
     known = sys.modules.get(source.name)
     if known is not None:
         loader = getattr(known, "__loader__", None)

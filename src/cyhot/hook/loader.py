@@ -33,6 +33,9 @@ _loaded: set[str] = set()
 class Loader(ExtensionFileLoader):
     """Loads one source; compiles it first if it has to.
 
+    Attributes:
+        mapped: The path that the image was loaded from: itself, or a copy that is gone by now.
+
     ``exec_module`` is inherited, so that a traceback out of a module's body shows no frame of
     cyhot's.
     """
@@ -41,6 +44,7 @@ class Loader(ExtensionFileLoader):
         super().__init__(source.name, source.path)
         self.session = session
         self.source = source
+        self.mapped = ""
         self._needs: tuple[str, ...] = ()
 
     def image(self) -> str:
@@ -104,7 +108,7 @@ class Loader(ExtensionFileLoader):
 
             path = private_copy(image)
         _loaded.add(image)
-        spec.origin = path  # that is where the system's loader looks
+        self.mapped = spec.origin = path  # that is where the system's loader looks
         try:
             return super().create_module(spec)
         finally:
@@ -113,6 +117,19 @@ class Loader(ExtensionFileLoader):
                 from .execute import discard
 
                 discard(path)
+
+    def shadow(self, image: str, spec: ModuleSpec) -> ModuleType:
+        """A new, not yet executed module of an image, whatever the source is by now.
+
+        Args:
+            image: The image.
+            spec: The spec that the module gets.
+        """
+        self._needs = needs_of(image)
+        module = self._map(image, spec)
+        spec.cached = image
+        module.__file__ = self.source.path
+        return module
 
     def is_package(self, fullname: str) -> bool:
         """Whether the source is a package's ``__init__``."""
@@ -146,7 +163,7 @@ class KnownLoader(Loader):
         self.session = session
         self.source = Source(self.path, name, False)
         self._folder, self._head, self._finder = folder, head, finder
-        self._needs = ()
+        self.mapped, self._needs = "", ()
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """A new, not yet executed module: of the image that is known, or as any other."""
@@ -155,7 +172,7 @@ class KnownLoader(Loader):
         if not image or image in _loaded or not supply(image, self._head[5]):
             return self._as_any_other(spec)
         _loaded.add(image)
-        spec.origin = image
+        self.mapped = spec.origin = image
         try:
             module: ModuleType = create_dynamic(spec)
         except ImportError:  # evicted just now; or there is something to explain

@@ -1,0 +1,480 @@
+"""What live swapping needs in the generated C: text in, text and what it tells out. Pure.
+
+The C is Cython's own, with three additions. Import calls go through a hook, so that a new body that
+runs beside the old one can import the new versions of other modules. Method tables of cdef classes
+get spare room, so that methods can be appended. At the end stand tables of what the module is made
+of: the addresses of functions, types, C variables and imported pointers, and, as text, the facts by
+which two versions of a module are compared. Nothing of it runs until a live session asks for it.
+
+Each pattern counts its hits against another count of the same things. Where they differ, this is
+not the C that is understood here: the facts then carry the reason, and the module is not swapped.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+VERSION = 1
+"""Of the tables' layout: `live` reads none but its own."""
+MARK = "cyhot facts:"
+"""What the facts start with in an image."""
+SPARE = 48
+"""So many methods can be appended to a cdef class while the program runs."""
+
+_SECTION = "/* #### Code section: numeric_typedefs ### */"
+_IMPORTS = ("PyImport_ImportModule", "PyImport_GetModule")
+_STATE = r"__pyx_mstate(?:_global)?->"
+_NAME = r"__pyx_mstate_global->(\w+)"
+
+_STRUCT = re.compile(r"^struct (\w+) \{\n(.*?)^\};", re.S | re.M)
+_STRUCT_TYPEDEF = re.compile(r"^typedef struct \{\n(.*?)^\} (\w+);", re.S | re.M)
+_TYPEDEF = re.compile(r"^typedef (.+?)\b(__pyx_\w+);", re.M)
+_READY = re.compile(rf"__Pyx_PyType_Ready\({_STATE}(\w+)\) < ")
+_PTYPE = re.compile(rf"^ *{_STATE}__pyx_ptype_(\w+) = &__pyx_type_\1;", re.M)
+_VTABLE = re.compile(r"^static struct (__pyx_vtabstruct_\w+) (__pyx_vtable_\w+);$", re.M)
+_MADE = re.compile(
+    rf"(?:__Pyx_CyFunction_New|__pyx_FusedFunction_New)\(&(\w+), ([^,]+), {_NAME}, ([^,]+),"
+)
+_MADE_ALL = re.compile(r"(?:__Pyx_CyFunction_New|__pyx_FusedFunction_New)\(&")
+_BUILTIN = re.compile(r"PyCFunction_NewEx\(&(__pyx_mdef_\w+), NULL, ")
+_DEFINED = re.compile(r"^static PyMethodDef (\w+) = \{\"", re.M)
+_CLOSURE = re.compile(r"\(struct (\w+) \*\) ?__Pyx_CyFunction_GetClosure\(__pyx_self\)")
+_DEFAULTS = re.compile(r"__Pyx_CyFunction_Defaults\(struct (\w+), __pyx_self\)")
+_BOUND = re.compile(
+    rf"PyDict_SetItem\(__pyx_mstate_global->__pyx_d, {_NAME},|PyObject_SetAttr\(__pyx_m, {_NAME},"
+)
+_BOUND_LISTS = re.compile(r"__pyx_imported_names\[\] = \{([^}]*)\}")
+_CLASS_BOUND = re.compile(
+    rf"__Pyx_SetNameInClass\(\w+, {_NAME},|__Pyx_SetItemOnTypeDict\({_NAME}, {_NAME},"
+)
+_IMPORTING = re.compile(
+    r"^static (?:CYTHON_SMALL_CODE )?int __Pyx_modinit_(?:variable|function)_import_code"
+    r"\([^;{]*\) \{\n(.*?)^\}",
+    re.S | re.M | re.I,
+)
+_IMPORTED = re.compile(r"PyImport_ImportModule\(\"([\w.]+)\"\)|&(\w*__pyx_(?:f|vp)_\w+)")
+_C_IMPORT = re.compile(r"= PyImport_ImportModule\(\"([\w.]+)\"\)")
+_WORD = re.compile(r"\b(__pyx_\w+)\b")
+_NUMBERED = re.compile(r"(__pyx_scope_struct_)\d+_|(__pyx_defaults)\d+")
+
+
+@dataclass
+class Facts:
+    """What two versions of a module are compared by; kept in the image as JSON.
+
+    Attributes:
+        name: The module's full name.
+        cython: Cython's version.
+        refusal: Why the module cannot be swapped, ``""`` if it can.
+        functions: For each Python function: whether it is made anew each time that the one around
+            it is called, and the text of what it captures and of its computed defaults.
+        types: For each cdef class: its name, the text of its instances' layout, the entries of its method
+            table.
+        variables: For each C variable: its name and the text of its type.
+        pointers: For each pointer to another module's function or variable: that module, and the
+            name there.
+        cimports: The modules that its C imports from.
+        guards: Names that the source itself keeps over a reload.
+    """
+
+    name: str
+    cython: str = ""
+    refusal: str = ""
+    functions: list[dict[str, object]] = field(default_factory=list)
+    types: list[dict[str, object]] = field(default_factory=list)
+    variables: list[dict[str, object]] = field(default_factory=list)
+    pointers: list[dict[str, str]] = field(default_factory=list)
+    cimports: list[str] = field(default_factory=list)
+    guards: list[str] = field(default_factory=list)
+
+    def dump(self) -> str:
+        """As one line of ASCII."""
+        return json.dumps([VERSION, vars(self)], separators=(",", ":"))
+
+    @classmethod
+    def parse(cls, text: str) -> Facts:
+        """Read what `dump` gave.
+
+        Raises:
+            ValueError: If it is another version's.
+        """
+        version, values = json.loads(text)
+        if version != VERSION:
+            raise ValueError("it was built by another version of cyhot")
+        return cls(**values)
+
+
+def facts_of(image: bytes) -> Facts | None:
+    """The facts in an image, None if it was built without.
+
+    Raises:
+        ValueError: If they are another version's.
+    """
+    start = image.find(MARK.encode() + b"[")
+    if start < 0:
+        return None
+    start += len(MARK)
+    return Facts.parse(image[start : image.index(b"\0", start)].decode("ascii"))
+
+
+def instrument(text: str, name: str, sources: Iterable[str] = ()) -> str:
+    """Add to a module's generated C what live swapping needs.
+
+    Args:
+        text: The C, as Cython wrote it.
+        name: The module's full name.
+        sources: The texts that the module's body was written in.
+
+    Returns:
+        The C with the additions.
+    """
+    module = _Module(text, name, tuple(sources))
+    return module.written()
+
+
+class _Module:
+    """One module's generated C, read once."""
+
+    def __init__(self, text: str, name: str, sources: tuple[str, ...]) -> None:
+        self.text = text
+        self.facts = Facts(name, cython=_cython(text))
+        self.facts.guards = sorted({guard for source in sources for guard in guards(source)})
+        self._sources = sources
+        self._structs = {m[1]: _one_line(m[2]) for m in _STRUCT.finditer(text)}
+        self._structs |= {m[2]: _one_line(m[1]) for m in _STRUCT_TYPEDEF.finditer(text)}
+        self._typedefs = {m[2]: m[1].strip() for m in _TYPEDEF.finditer(text)}
+        self._tables: list[str] = []
+        self._problems: list[str] = []
+
+    def written(self) -> str:
+        text = self.text
+        if text.count(_SECTION) != 1:
+            self._problems.append("its C has not the sections that cyhot knows")
+        else:
+            text = text.replace(_SECTION, _PRELUDE + _SECTION)
+        self._functions()
+        self._types()
+        self._variables()
+        self._pointers()
+        self._names("cyhot_bound", self._bound())
+        self._names("cyhot_class_bound", _groups(_CLASS_BOUND, self.text, last=True))
+        if self._problems:
+            unknown = f"Cython {self.facts.cython} generated C that cyhot does not know"
+            self.facts.refusal = f"{unknown}: {'; '.join(self._problems)}"
+            return f"{self.text}\n{_FACTS_ALONE % (MARK, _c_string(self.facts.dump()))}"
+        text = _VTABLE.sub(_spacious, text)
+        fused = "1" if "} __pyx_FusedFunctionObject;" in text else "0"
+        facts = _c_string(self.facts.dump())
+        return text + _EPILOGUE % ("".join(self._tables), MARK, facts, VERSION, fused)
+
+    def _row_table(self, kind: str, name: str, rows: Iterable[str]) -> None:
+        lines = "".join(f"  {{{row}}},\n" for row in rows)
+        self._tables.append(f"static struct {kind} {name}[] = {{\n{lines}  {{0}}\n}};\n")
+
+    def _names(self, name: str, fields: Iterable[str]) -> None:
+        lines = "".join(f"  &__pyx_mstate_global_static.{one},\n" for one in sorted(set(fields)))
+        self._tables.append(f"static PyObject **{name}[] = {{\n{lines}  0\n}};\n")
+
+    def _functions(self) -> None:
+        places = [(m.start(), m[1]) for m in _DEFINED.finditer(self.text)]
+        ends = [start for start, _ in places[1:]] + [len(self.text)]
+        ranges = {name: (at, end) for (at, name), end in zip(places, ends, strict=True)}
+        made = list(_MADE.finditer(self.text))
+        if len(made) != len(_MADE_ALL.findall(self.text)):
+            self._problems.append("functions are created in another way")
+        rows = []
+        for found in made:
+            definition, qualified, closure = found[1], found[3], found[4]
+            if definition not in ranges:
+                self._problems.append(f"{definition} is defined in another way")
+                continue
+            start, end = ranges[definition]
+            self.facts.functions.append({
+                "closure": closure.strip() != "NULL",
+                "captured": self._within(_CLOSURE, start, end),
+                "defaults": self._within(_DEFAULTS, start, end),
+            })  # fmt: skip
+            rows.append(f"&{definition}, &__pyx_mstate_global_static.{qualified}")
+        self._row_table("__cyhot_function", "cyhot_functions", rows)
+
+    def _within(self, pattern: re.Pattern[str], start: int, end: int) -> str:
+        found = pattern.search(self.text, start, end)
+        return _NUMBERED.sub(r"\1\2", self._layout(found[1])) if found else ""
+
+    def _layout(self, root: str) -> str:
+        """The text of a struct and of all that it mentions, method tables excepted."""
+        seen: set[str] = set()
+        todo, told = [root], []
+        while todo:
+            name = todo.pop(0)
+            body = self._structs.get(name) or self._typedefs.get(name)
+            if name in seen or body is None:
+                continue
+            seen.add(name)
+            told.append(f"{name}{{{body}}}")
+            words = _WORD.findall(body)
+            todo += [word for word in words if not word.startswith("__pyx_vtabstruct_")]
+        return " ".join(told)
+
+    def _types(self) -> None:
+        user = [c for c in _PTYPE.findall(self.text) if f"__pyx_obj_{c}" in self._structs]
+        user = [c for c in user if "__pyx_scope_struct_" not in c and "__pyx_defaults" not in c]
+        tables = {m[2] for m in _VTABLE.finditer(self.text)}
+        ready = [name.removeprefix("__pyx_ptype_") for name in _READY.findall(self.text)]
+        if unknown := [name for name in ready if name not in user and not _is_cythons(name)]:
+            self._problems.append(f"classes are made in another way: {', '.join(unknown)}")
+        rows = []
+        for name in user:
+            table = f"__pyx_vtable_{name}"
+            has_table = table in tables
+            self.facts.types.append({
+                "name": name.removeprefix(_mangled(self.facts.name)),
+                "layout": self._layout(f"__pyx_obj_{name}"),
+                "table": self._entries(f"__pyx_vtabstruct_{name}") if has_table else [],
+            })  # fmt: skip
+            rows.append(
+                f"&__pyx_type_{name}, &__pyx_mstate_global_static.__pyx_ptype_{name}, "
+                + (
+                    f"(void **)&__pyx_vtabptr_{name}, (void **)&{table}, "
+                    f"sizeof(struct __pyx_vtabstruct_{name}) / sizeof(void *), "
+                    f"offsetof(struct __pyx_obj_{name}, {self._path_to_table(name)})"
+                    if has_table
+                    else "0, 0, 0, 0"
+                )
+            )
+        self._row_table("__cyhot_type", "cyhot_types", rows)
+
+    def _path_to_table(self, name: str) -> str:
+        """Where in an instance the pointer to the method table is, as C says it."""
+        path, struct = [], f"__pyx_obj_{name}"
+        while "__pyx_vtab;" not in self._structs.get(struct, "__pyx_vtab;"):
+            base = re.match(r"struct (\w+) __pyx_base;", self._structs[struct])
+            path.append("__pyx_base")
+            struct = base[1] if base else ""
+        return ".".join([*path, "__pyx_vtab"])
+
+    def _entries(self, struct: str) -> list[str]:
+        """The entries of a method table, those of the base class first."""
+        found: list[str] = []
+        for declared in filter(None, map(str.strip, self._structs.get(struct, "").split(";"))):
+            base = re.fullmatch(r"struct (__pyx_vtabstruct_\w+) __pyx_base", declared)
+            found += self._entries(base[1]) if base else [declared]
+        return found
+
+    def _variables(self) -> None:
+        prefix = "__pyx_v_" + _mangled(self.facts.name)
+        pattern = re.compile(
+            rf"^static ([^\n;=(]*?[ *>]){prefix}(\w+)((?:\[[^\]]*\])*)(?: = [^;]+)?;$", re.M
+        )
+        rows = []
+        for kind, name, size in pattern.findall(self.text):
+            words = " ".join(map(self._layout, _WORD.findall(kind)))
+            # C knows neither what an object must be nor what a memoryview is of.
+            said = next(filter(None, (declared(source, name) for source in self._sources)), "")
+            text = f"{said} {kind.strip()}{size} {words}".strip()
+            holds = "object" if kind.strip() == "PyObject *" or "__pyx_obj_" in kind else "plain"
+            if "__Pyx_memviewslice" in kind:
+                holds = "slice"
+            elif "::" in kind or "<" in kind:
+                holds = "c++"
+            holds = holds if said or holds == "plain" else "unknown"
+            self.facts.variables.append({"name": name, "type": text, "holds": holds})
+            rows.append(f"(void *)&{prefix}{name}, sizeof({prefix}{name})")
+        self._row_table("__cyhot_variable", "cyhot_variables", rows)
+
+    def _pointers(self) -> None:
+        rows = []
+        for body in _IMPORTING.findall(self.text):
+            module = ""
+            for importing, symbol in _IMPORTED.findall(body):
+                if importing:
+                    module = importing
+                    continue
+                self.facts.pointers.append({"module": module, "name": _exported(symbol, module)})
+                rows.append(f"(void **)&{symbol}")
+        self._row_table("__cyhot_pointer", "cyhot_pointers", rows)
+        self.facts.cimports = sorted(set(_C_IMPORT.findall(self.text)))
+
+    def _bound(self) -> Iterator[str]:
+        yield from _groups(_BOUND, self.text)
+        for names in _BOUND_LISTS.findall(self.text):
+            yield from re.findall(_NAME, names)
+
+
+def _groups(pattern: re.Pattern[str], text: str, *, last: bool = False) -> Iterator[str]:
+    for found in pattern.finditer(text):
+        named = [group for group in found.groups() if group]
+        yield named[-1 if last else 0]
+
+
+def _is_cythons(name: str) -> bool:
+    """Whether a type is one of those that Cython makes for its own use."""
+    return name.startswith("__pyx_") or "__pyx_scope_struct_" in name or "__pyx_defaults" in name
+
+
+def _exported(symbol: str, module: str) -> str:
+    """The name under which a module exports what an importer's C calls ``symbol``."""
+    fused, _, rest = symbol.rpartition("__pyx_")
+    rest = rest.partition("_")[2]
+    return fused + rest.removeprefix(_mangled(module))
+
+
+def _mangled(name: str) -> str:
+    return "".join(f"{len(part)}{part}" for part in name.split(".")) + "_"
+
+
+def _cython(text: str) -> str:
+    found = re.match(r"/\* Generated by Cython (\S+) \*/", text)
+    return found[1] if found else "?"
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def _spacious(found: re.Match[str]) -> str:
+    struct, table = found.groups()
+    return (
+        f"static struct {{struct {struct} table; void *spare[{SPARE}];}} __cyhot{table};\n"
+        f"#define {table} __cyhot{table}.table"
+    )
+
+
+def _c_string(text: str) -> str:
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("?", '?""')
+    pieces = re.findall(r"(?:\\.|[^\\]){1,500}", quoted, re.S)
+    return "\n".join(f'  "{piece}"' for piece in pieces)
+
+
+_GUARD_FORMS = (
+    # try: NAME  /  except NameError:
+    re.compile(
+        r"^try:[ \t]*(?:\#.*)?\n?[ \t]*(\w+)[ \t]*(?:\#.*)?\n(?:[ \t]*(?:\#.*)?\n)*"
+        r"except[ \t]+\(?[ \t]*NameError",
+        re.M,
+    ),
+    re.compile(r"""["'](\w+)["'][ \t]+(?:not[ \t]+)?in[ \t]+globals\(\)"""),
+    re.compile(r"""globals\(\)[ \t]*\.[ \t]*(?:get|setdefault|pop)\([ \t]*["'](\w+)["']"""),
+)
+
+
+def guards(source: str) -> list[str]:
+    """The names that a source asks for before it binds them, to keep what a reload finds.
+
+    Args:
+        source: The text of a ``.pyx`` or ``.pxi``.
+
+    Returns:
+        The names in ``try: NAME`` / ``except NameError``, ``"NAME" in globals()`` and
+        ``globals().get("NAME", ...)``.
+    """
+    return [name for form in _GUARD_FORMS for name in form.findall(source)]
+
+
+def declared(source: str, name: str) -> str:
+    """The type that a source declares a C variable with, ``""`` if that cannot be told.
+
+    Args:
+        source: The text of a ``.pyx``, ``.pxd`` or ``.pxi``.
+        name: The variable.
+    """
+    line = re.compile(
+        rf"^(?:cdef[ \t]+|[ \t]+)(?:(?:public|readonly|api)[ \t]+)*"
+        rf"([\w.]+(?:[ \t]*\[[^\]\n]*\])?)[ \t][^\n(:]*?\b{name}\b(?=[ \t]*(?:[=,\[#]|$))",
+        re.M,
+    )
+    return next((one for one in line.findall(source) if one not in ("return", "global")), "")
+
+
+_SUPPORTED = (
+    "CYTHON_COMPILING_IN_CPYTHON && !CYTHON_COMPILING_IN_LIMITED_API && !CYTHON_USE_MODULE_STATE "
+    "&& !CYTHON_USE_TYPE_SPECS && CYTHON_PEP489_MULTI_PHASE_INIT && !defined(Py_GIL_DISABLED) "
+    "&& !defined(_MSC_VER)"
+)
+
+_PRELUDE = "".join([
+    "/* cyhot: see the end of this file */\n",
+    "static PyObject *(*__cyhot_import_hook)(PyObject *) = 0;\n",
+    "static CYTHON_INLINE PyObject *__cyhot_imported(PyObject *module) {\n",
+    "  return module && __cyhot_import_hook ? __cyhot_import_hook(module) : module;\n}\n",
+    *(f"#define {one}(name) __cyhot_imported({one}(name))\n" for one in _IMPORTS),
+    "#define PyImport_ImportModuleLevelObject(name, globals, locals, names, level) \\\n",
+    "  __cyhot_imported(PyImport_ImportModuleLevelObject(name, globals, locals, names, level))\n",
+])  # fmt: skip
+
+_FACTS_ALONE = """
+/* cyhot: why this module is not swapped into a running program */
+#if defined(__GNUC__)
+__attribute__((used))
+#endif
+static const char cyhot_facts[] = "%s"
+%s;
+"""
+
+_EPILOGUE = (
+    "\n/* cyhot: what live swapping has to know; nothing of it runs by itself */\n"
+    f"#if {_SUPPORTED}\n"
+    + """#include <stddef.h>
+#if defined(__cplusplus)
+#pragma GCC diagnostic ignored "-Winvalid-offsetof"
+#endif
+struct __cyhot_function { PyMethodDef *definition; PyObject **qualified; };
+struct __cyhot_type {
+  PyTypeObject *made; PyTypeObject **used; void **table_used; void **table;
+  size_t entries; size_t offset;
+};
+struct __cyhot_variable { void *address; size_t size; };
+struct __cyhot_pointer { void **address; };
+%sstatic const char cyhot_facts[] = "%s"
+%s;
+struct __cyhot_image {
+  size_t version;
+  const char *facts;
+  PyObject *(**import_hook)(PyObject *);
+  PyObject **module, **dict;
+  void **state; size_t state_words;
+  struct __cyhot_function *functions;
+  struct __cyhot_type *types;
+  struct __cyhot_variable *variables;
+  struct __cyhot_pointer *pointers;
+  PyObject ***bound, ***class_bound;
+  size_t function_size, function_dict, name, qualified, doc, globals, code, closure, defaults,
+    flags, defaults_tuple, defaults_kwdict, defaults_getter, annotations, signatures;
+};
+#if defined(__cplusplus)
+extern "C"
+#endif
+__attribute__((visibility("default"))) struct __cyhot_image __cyhot_image = {
+  %d, cyhot_facts, &__cyhot_import_hook, &__pyx_m, &__pyx_mstate_global_static.__pyx_d,
+  (void **)&__pyx_mstate_global_static, sizeof(__pyx_mstate_global_static) / sizeof(void *),
+  cyhot_functions, cyhot_types, cyhot_variables, cyhot_pointers, cyhot_bound, cyhot_class_bound,
+#ifdef __Pyx_CyFunction_USED
+  sizeof(__pyx_CyFunctionObject),
+#if PY_VERSION_HEX < 0x030C0000
+  offsetof(__pyx_CyFunctionObject, func_dict),
+#else
+  0,
+#endif
+  offsetof(__pyx_CyFunctionObject, func_name), offsetof(__pyx_CyFunctionObject, func_qualname),
+  offsetof(__pyx_CyFunctionObject, func_doc), offsetof(__pyx_CyFunctionObject, func_globals),
+  offsetof(__pyx_CyFunctionObject, func_code), offsetof(__pyx_CyFunctionObject, func_closure),
+  offsetof(__pyx_CyFunctionObject, defaults), offsetof(__pyx_CyFunctionObject, flags),
+  offsetof(__pyx_CyFunctionObject, defaults_tuple),
+  offsetof(__pyx_CyFunctionObject, defaults_kwdict),
+  offsetof(__pyx_CyFunctionObject, defaults_getter),
+  offsetof(__pyx_CyFunctionObject, func_annotations),
+#if %s
+  offsetof(__pyx_FusedFunctionObject, __signatures__)
+#else
+  0
+#endif
+#else
+  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+#endif
+};
+#endif
+"""
+)

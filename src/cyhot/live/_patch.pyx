@@ -1,0 +1,1250 @@
+# cython: language_level=3, binding=False, embedsignature=False
+"""The raw writes of a swap, each noted so that it can be taken back.
+
+cyhot compiles this file with the very Cython whose modules it patches, for the very Python that runs.
+All that is here runs under the GIL and calls no Python code between `Journal`'s first write and the
+end of `commit`: other threads see the program before the swap or after it, nothing between.
+
+References: what a slot held before is held by the journal afterwards, so nothing is dropped (and no
+destructor runs) before the journal itself is.
+"""
+
+cimport cython
+from cpython.dict cimport PyDict_DelItem, PyDict_GetItemWithError, PyDict_SetItem
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, Py_XINCREF
+from libc.stdint cimport uintptr_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, strstr
+
+import gc
+import types
+
+cdef extern from *:
+    """
+    #include <stddef.h>
+    #include <dlfcn.h>
+    #include <structmember.h>
+
+    struct cyhot_function_row { PyMethodDef *definition; PyObject **qualified; };
+    struct cyhot_type_row {
+      PyTypeObject *made; PyTypeObject **used; void **table_used; void **table;
+      size_t entries; size_t offset;
+    };
+    struct cyhot_variable_row { void *address; size_t size; };
+    struct cyhot_pointer_row { void **address; };
+    struct cyhot_image_row {
+      size_t version;
+      const char *facts;
+      PyObject *(**import_hook)(PyObject *);
+      PyObject **module, **dict;
+      void **state; size_t state_words;
+      struct cyhot_function_row *functions;
+      struct cyhot_type_row *types;
+      struct cyhot_variable_row *variables;
+      struct cyhot_pointer_row *pointers;
+      PyObject ***bound, ***class_bound;
+      size_t function_size, function_dict, name, qualified, doc, globals, code, closure, defaults,
+        flags, defaults_tuple, defaults_kwdict, defaults_getter, annotations, signatures;
+    };
+
+    /* The slots that a class's new version may bring, by the suite that they are in. */
+    #define S(f) {-1, offsetof(PyTypeObject, f)}
+    #define SN(f) {0, offsetof(PyNumberMethods, f)}
+    #define SQ(f) {1, offsetof(PySequenceMethods, f)}
+    #define SM(f) {2, offsetof(PyMappingMethods, f)}
+    #define SA(f) {3, offsetof(PyAsyncMethods, f)}
+    #define SB(f) {4, offsetof(PyBufferProcs, f)}
+    static const struct cyhot_slot { int suite; size_t offset; } cyhot_slots[] = {
+      S(tp_dealloc), S(tp_getattr), S(tp_setattr), S(tp_repr), S(tp_hash), S(tp_call), S(tp_str),
+      S(tp_getattro), S(tp_setattro), S(tp_traverse), S(tp_clear), S(tp_richcompare), S(tp_iter),
+      S(tp_iternext), S(tp_descr_get), S(tp_descr_set), S(tp_init), S(tp_new), S(tp_del),
+      S(tp_finalize),
+      SN(nb_add), SN(nb_subtract), SN(nb_multiply), SN(nb_remainder), SN(nb_divmod), SN(nb_power),
+      SN(nb_negative), SN(nb_positive), SN(nb_absolute), SN(nb_bool), SN(nb_invert), SN(nb_lshift),
+      SN(nb_rshift), SN(nb_and), SN(nb_xor), SN(nb_or), SN(nb_int), SN(nb_float),
+      SN(nb_inplace_add), SN(nb_inplace_subtract), SN(nb_inplace_multiply),
+      SN(nb_inplace_remainder), SN(nb_inplace_power), SN(nb_inplace_lshift),
+      SN(nb_inplace_rshift), SN(nb_inplace_and), SN(nb_inplace_xor), SN(nb_inplace_or),
+      SN(nb_floor_divide), SN(nb_true_divide), SN(nb_inplace_floor_divide),
+      SN(nb_inplace_true_divide), SN(nb_index), SN(nb_matrix_multiply),
+      SN(nb_inplace_matrix_multiply),
+      SQ(sq_length), SQ(sq_concat), SQ(sq_repeat), SQ(sq_item), SQ(sq_ass_item), SQ(sq_contains),
+      SQ(sq_inplace_concat), SQ(sq_inplace_repeat),
+      SM(mp_length), SM(mp_subscript), SM(mp_ass_subscript),
+      SA(am_await), SA(am_aiter), SA(am_anext), SA(am_send),
+      SB(bf_getbuffer), SB(bf_releasebuffer),
+    };
+    #define CYHOT_SLOTS (sizeof(cyhot_slots) / sizeof(cyhot_slots[0]))
+    static const size_t cyhot_suites[] = {
+      offsetof(PyTypeObject, tp_as_number), offsetof(PyTypeObject, tp_as_sequence),
+      offsetof(PyTypeObject, tp_as_mapping), offsetof(PyTypeObject, tp_as_async),
+      offsetof(PyTypeObject, tp_as_buffer),
+    };
+    #define CYHOT_SUITES 5
+
+    #ifdef Py_TPFLAGS_MANAGED_DICT
+    #define CYHOT_KIND (Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HEAPTYPE | Py_TPFLAGS_MANAGED_DICT)
+    #define CYHOT_HAS_DICT(t) (((t)->tp_flags & Py_TPFLAGS_MANAGED_DICT) || (t)->tp_dictoffset)
+    #else
+    #define CYHOT_KIND (Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HEAPTYPE)
+    #define CYHOT_HAS_DICT(t) ((t)->tp_dictoffset != 0)
+    #endif
+    #define CYHOT_LOOKS (Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IS_ABSTRACT | Py_TPFLAGS_SEQUENCE \\
+        | Py_TPFLAGS_MAPPING | Py_TPFLAGS_HAVE_FINALIZE)
+
+    static int cyhot_is_descriptor(PyObject *o) {
+      PyTypeObject *t = Py_TYPE(o);
+      return t == &PyMethodDescr_Type || t == &PyClassMethodDescr_Type
+          || t == &PyGetSetDescr_Type || t == &PyMemberDescr_Type || t == &PyWrapperDescr_Type;
+    }
+    /* Where a descriptor has its code: one or two pointers. */
+    static int cyhot_descriptor_fields(PyObject *o, void ***first, void ***second) {
+      PyTypeObject *t = Py_TYPE(o);
+      *second = 0;
+      if (t == &PyMethodDescr_Type || t == &PyClassMethodDescr_Type) {
+        *first = (void **)&((PyMethodDescrObject *)o)->d_method;
+        *second = (void **)&((PyMethodDescrObject *)o)->vectorcall;
+      } else if (t == &PyGetSetDescr_Type) *first = (void **)&((PyGetSetDescrObject *)o)->d_getset;
+      else if (t == &PyMemberDescr_Type) *first = (void **)&((PyMemberDescrObject *)o)->d_member;
+      else if (t == &PyWrapperDescr_Type) {
+        *first = (void **)&((PyWrapperDescrObject *)o)->d_base;
+        *second = (void **)&((PyWrapperDescrObject *)o)->d_wrapped;
+      } else return 0;
+      return 1;
+    }
+    #define cyhot_traverse(o, visit, arg) \\
+        (Py_TYPE(o)->tp_traverse ? Py_TYPE(o)->tp_traverse((o), (visitproc)(visit), (arg)) : 0)
+    #define cyhot_store(address, value) \\
+        __atomic_store_n((void **)(address), (void *)(value), __ATOMIC_RELEASE)
+    #define cyhot_c_function(o) ((PyCFunctionObject *)(o))
+    static size_t cyhot_words(PyObject *o) {
+      PyTypeObject *t = Py_TYPE(o);
+      Py_ssize_t size = t->tp_basicsize;
+      if (t->tp_itemsize && !PyLong_Check(o)) {
+        Py_ssize_t many = Py_SIZE(o);
+        size += (many < 0 ? -many : many) * t->tp_itemsize;
+      }
+      return (size_t)size / sizeof(void *);
+    }
+    """
+    struct function_row "cyhot_function_row":
+        void *definition
+        PyObject **qualified
+    struct type_row "cyhot_type_row":
+        PyTypeObject *made
+        PyTypeObject **used
+        void **table_used
+        void **table
+        size_t entries
+        size_t offset
+    struct variable_row "cyhot_variable_row":
+        void *address
+        size_t size
+    struct pointer_row "cyhot_pointer_row":
+        void **address
+    struct image_tables "cyhot_image_row":
+        size_t version
+        const char *facts
+        PyObject *(**import_hook)(PyObject *)
+        PyObject **module
+        PyObject **dict
+        void **state
+        size_t state_words
+        function_row *functions
+        type_row *types
+        variable_row *variables
+        pointer_row *pointers
+        PyObject ***bound
+        PyObject ***class_bound
+        size_t function_size, function_dict, name, qualified, doc, globals "globals", code, closure
+        size_t defaults, flags, defaults_tuple, defaults_kwdict, defaults_getter, annotations
+        size_t signatures
+    struct slot "cyhot_slot":
+        int suite
+        size_t offset
+    struct method_def "PyMethodDef":
+        const char *ml_name
+        void *ml_meth
+        int ml_flags
+        const char *ml_doc
+    ctypedef struct c_function "PyCFunctionObject":
+        method_def *m_ml
+        PyObject *m_self
+        PyObject *m_module
+        void *vectorcall
+    ctypedef struct type_object "PyTypeObject":
+        const char *tp_name
+        Py_ssize_t tp_basicsize
+        Py_ssize_t tp_itemsize
+        Py_ssize_t tp_dictoffset
+        Py_ssize_t tp_weaklistoffset
+        Py_ssize_t tp_vectorcall_offset
+        unsigned long tp_flags
+        PyTypeObject *tp_base
+        PyObject *tp_dict
+        PyObject *tp_bases
+        PyObject *tp_mro
+        PyObject *tp_subclasses
+        void *tp_methods
+        void *tp_members
+        void *tp_getset
+        const char *tp_doc
+        void *tp_vectorcall
+        PyObject *(*tp_alloc)(PyTypeObject *, Py_ssize_t)
+        void (*tp_free)(void *) noexcept
+        int (*tp_setattro)(PyObject *, PyObject *, PyObject *) except -1
+    ctypedef int (*visit_function)(PyObject *, void *) noexcept
+    const slot *cyhot_slots
+    size_t CYHOT_SLOTS
+    const size_t *cyhot_suites
+    int CYHOT_SUITES
+    unsigned long CYHOT_KIND, CYHOT_LOOKS, Py_TPFLAGS_HEAPTYPE, Py_TPFLAGS_HAVE_GC
+    int CYHOT_HAS_DICT(PyTypeObject *)
+    int cyhot_is_descriptor(PyObject *)
+    int cyhot_descriptor_fields(PyObject *, void ***, void ***)
+    int cyhot_traverse(PyObject *, visit_function, void *)
+    void cyhot_store(void *, void *)
+    c_function *cyhot_c_function(PyObject *)
+    size_t cyhot_words(PyObject *)
+    PyTypeObject *Py_TYPE(PyObject *)
+    void Py_SET_TYPE(PyObject *, PyTypeObject *)
+    Py_ssize_t Py_REFCNT(PyObject *)
+    PyObject *PyType_GenericAlloc(PyTypeObject *, Py_ssize_t)
+    void PyObject_Free(void *)
+    void PyObject_GC_Del(void *)
+    void PyObject_GC_UnTrack(PyObject *)
+    void PyType_Modified(PyTypeObject *)
+    PyTypeObject PyType_Type
+    int PyList_CheckExact(PyObject *)
+    int PyList_Check(PyObject *)
+    int PyDict_Check(PyObject *)
+    int PyODict_Check(PyObject *)
+    int PyAnySet_Check(PyObject *)
+    int PyFrozenSet_Check(PyObject *)
+    int PyType_Check(PyObject *)
+    int PyCFunction_CheckExact(PyObject *)
+    Py_ssize_t PyList_GET_SIZE(PyObject *)
+    PyObject *PyList_GET_ITEM(PyObject *, Py_ssize_t)
+    int PyODict_SetItem(PyObject *, PyObject *, PyObject *) except -1
+    int PyODict_DelItem(PyObject *, PyObject *) except -1
+    int PySet_Add(object, object) except -1
+    int PySet_Discard(object, object) except -1
+    object PyObject_GenericGetDict(object, void *)
+    int PyObject_GenericSetAttr(object, object, object) except -1
+    object PyWeakref_NewRef(object, PyObject *)
+    void _PyWeakref_ClearRef(PyObject *)
+    object PyLong_FromVoidPtr(void *)
+    void *dlopen(const char *, int) nogil
+    void *dlsym(void *, const char *) nogil
+    int RTLD_NOW, RTLD_NOLOAD
+
+VERSION = 1
+"""Of the tables in images that this file reads."""
+
+
+# What an image consists of -----------------------------------------------------------------------
+
+cdef class Image:
+    """The tables of an image that this process has mapped."""
+
+    cdef image_tables *raw
+    cdef readonly str path
+
+    @property
+    def facts(self):
+        """The facts, as text."""
+        return (<bytes>self.raw.facts).decode("ascii").partition(":")[2]
+
+    @property
+    def definitions(self):
+        """The address of each function's PyMethodDef."""
+        cdef list found = []
+        cdef function_row *row = self.raw.functions
+        while row.definition:
+            found.append(<uintptr_t>row.definition)
+            row += 1
+        return found
+
+    @property
+    def qualified_names(self):
+        """Each function's qualified name; known once the body ran."""
+        cdef list found = []
+        cdef function_row *row = self.raw.functions
+        while row.definition:
+            found.append(<object>row.qualified[0] if row.qualified[0] else "")
+            row += 1
+        return found
+
+    @property
+    def types(self):
+        """The cdef classes that the image itself made, used or not."""
+        cdef list found = []
+        cdef type_row *row = self.raw.types
+        while row.made:
+            found.append(<object>row.made)
+            row += 1
+        return found
+
+    @property
+    def used_types(self):
+        """The cdef classes that the image's code uses: its own, or older ones in their place."""
+        cdef list found = []
+        cdef type_row *row = self.raw.types
+        while row.made:
+            found.append(<object>row.used[0] if row.used[0] else None)
+            row += 1
+        return found
+
+    @property
+    def bound(self):
+        """The names that the module's code binds in the module."""
+        return _strings(self.raw.bound)
+
+    @property
+    def class_bound(self):
+        """The names that the module's code binds in classes."""
+        return _strings(self.raw.class_bound)
+
+    @property
+    def pointers(self):
+        """The address of each pointer to another module's function or variable."""
+        cdef list found = []
+        cdef pointer_row *row = self.raw.pointers
+        while row.address:
+            found.append(<uintptr_t>row.address)
+            row += 1
+        return found
+
+    def substitute_imports(self, modules):
+        """Have imports of this image find other modules than the rest of the program does.
+
+        Args:
+            modules: What they find, by the address of what all others find; None for an end.
+        """
+        global _substitutes
+        _substitutes = modules
+        if modules is None:
+            self.raw.import_hook[0] = NULL
+        else:
+            self.raw.import_hook[0] = substituted
+
+    def track(self):
+        """Note the instances of its cdef classes, from before the body runs until `untrack`."""
+        cdef type_row *row = self.raw.types
+        while row.made:
+            (<type_object *>row.made).tp_alloc = tracked_alloc
+            (<type_object *>row.made).tp_free = tracked_free
+            row += 1
+
+    def untrack(self):
+        """End what `track` began."""
+        cdef type_row *row = self.raw.types
+        cdef type_object *one
+        while row.made:
+            one = <type_object *>row.made
+            one.tp_alloc = PyType_GenericAlloc
+            one.tp_free = PyObject_GC_Del if one.tp_flags & Py_TPFLAGS_HAVE_GC else PyObject_Free
+            row += 1
+
+
+def open_image(str path):
+    """The tables of an image that is mapped already, None if it has none.
+
+    Args:
+        path: The path that it was mapped from.
+    """
+    cdef bytes name = path.encode()
+    cdef void *handle = dlopen(name, RTLD_NOW | RTLD_NOLOAD)
+    if not handle:
+        return None
+    return _image_of(handle, path)
+
+
+def map_image(str path):
+    """Map an image, and give its tables, None if it has none. No code of Python's runs."""
+    cdef bytes name = path.encode()
+    cdef void *handle = dlopen(name, RTLD_NOW)
+    if not handle:
+        return None
+    return _image_of(handle, path)
+
+
+cdef object _image_of(void *handle, str path):
+    cdef image_tables *raw = <image_tables *>dlsym(handle, b"__cyhot_image")
+    if not raw or raw.version != VERSION:
+        return None
+    cdef Image found = Image.__new__(Image)
+    found.raw = raw
+    found.path = path
+    return found
+
+
+cdef frozenset _strings(PyObject ***names):
+    cdef list found = []
+    while names[0]:
+        if names[0][0]:
+            found.append(<object>names[0][0])
+        names += 1
+    return frozenset(found)
+
+
+# What happens while a new body runs --------------------------------------------------------------
+
+cdef object _substitutes = None
+
+cdef PyObject *substituted(PyObject *module) noexcept:
+    """What a new body's import statement gives; takes over the reference, and gives one."""
+    cdef object other
+    if _substitutes is None:
+        return module
+    other = (<dict>_substitutes).get(<uintptr_t>module)
+    if other is None:
+        return module
+    Py_INCREF(other)
+    Py_DECREF(<object>module)
+    return <PyObject *>other
+
+
+cdef set _tracked = set()
+
+cdef PyObject *tracked_alloc(PyTypeObject *made, Py_ssize_t many) noexcept:
+    cdef PyObject *instance = PyType_GenericAlloc(made, many)
+    if instance:
+        _tracked.add(<uintptr_t>instance)
+    return instance
+
+
+cdef void tracked_free(void *instance) noexcept:
+    cdef bint has_gc = (<type_object *>Py_TYPE(<PyObject *>instance)).tp_flags & Py_TPFLAGS_HAVE_GC
+    _tracked.discard(<uintptr_t>instance)
+    if has_gc:
+        PyObject_GC_Del(instance)
+    else:
+        PyObject_Free(instance)
+
+
+def take_tracked():
+    """The addresses of the instances noted so far that are still there; forgets them."""
+    global _tracked
+    found, _tracked = _tracked, set()
+    return found
+
+
+# Looking through the heap ------------------------------------------------------------------------
+
+cdef struct Sought:
+    size_t mask
+    uintptr_t *slots
+    size_t hits
+
+
+cdef int _visit(PyObject *one, void *argument) noexcept:
+    cdef Sought *sought = <Sought *>argument
+    sought.hits += _has(sought, <uintptr_t>one)
+    return 0
+
+
+cdef inline size_t _has(Sought *sought, uintptr_t wanted) noexcept:
+    cdef size_t at = (wanted >> 4) & sought.mask
+    while sought.slots[at]:
+        if sought.slots[at] == wanted:
+            return 1
+        at = (at + 1) & sought.mask
+    return 0
+
+
+cdef class Seeker:
+    """Finds which objects hold references to some others.
+
+    Args:
+        wanted: The addresses of those others.
+    """
+
+    cdef Sought sought
+
+    def __cinit__(self, wanted):
+        cdef size_t many = 64, at
+        cdef uintptr_t one
+        while many < 4 * len(wanted):
+            many *= 2
+        self.sought.slots = <uintptr_t *>calloc(many, sizeof(uintptr_t))
+        if not self.sought.slots:
+            raise MemoryError
+        self.sought.mask = many - 1
+        for one in wanted:
+            at = (one >> 4) & self.sought.mask
+            while self.sought.slots[at]:
+                at = (at + 1) & self.sought.mask
+            self.sought.slots[at] = one
+
+    def __dealloc__(self):
+        free(self.sought.slots)
+
+    cdef bint holds(self, PyObject *one) noexcept:
+        self.sought.hits = 0
+        cyhot_traverse(one, _visit, &self.sought)
+        return self.sought.hits != 0
+
+    cdef bint counts(self, PyObject *holder, PyObject **word, PyObject *other) noexcept:
+        """Whether a word of an object is a reference that it owns, and not a borrowed one."""
+        cdef PyObject *before = word[0]
+        cdef size_t hits
+        self.holds(holder)
+        hits = self.sought.hits
+        word[0] = other
+        self.holds(holder)
+        word[0] = before
+        return self.sought.hits < hits
+
+    def holders(self, list objects):
+        """Those of some objects that hold references to what is wanted."""
+        cdef list found = []
+        cdef Py_ssize_t index
+        for index in range(len(objects)):
+            one = objects[index]
+            if one is not objects and self.holds(<PyObject *>one):
+                found.append(one)
+        return found
+
+
+def functions_in(list objects):
+    """Cython's function objects among some objects, each with the address of its PyMethodDef."""
+    cdef list found = []
+    cdef PyTypeObject *kind
+    cdef PyTypeObject *known[4]
+    cdef size_t many = 0, at
+    cdef Py_ssize_t index
+    cdef PyObject *one
+    for index in range(len(objects)):
+        one = <PyObject *>objects[index]
+        kind = Py_TYPE(one)
+        for at in range(many):
+            if known[at] == kind:
+                found.append((<object>one, <uintptr_t>cyhot_c_function(one).m_ml))
+                break
+        else:
+            if many < 4 and _is_function_type(kind):
+                known[many] = kind
+                many += 1
+                found.append((<object>one, <uintptr_t>cyhot_c_function(one).m_ml))
+    return found
+
+
+cdef bint _is_function_type(PyTypeObject *kind) noexcept:
+    cdef const char *name = (<type_object *>kind).tp_name
+    return (
+        strstr(name, b"cython_function_or_method") != NULL
+        or strstr(name, b"fused_cython_function") != NULL
+    )
+
+
+def is_fused(function):
+    """Whether a function of Cython's is a fused one, or a specialisation of one."""
+    return strstr((<type_object *>Py_TYPE(<PyObject *>function)).tp_name, b"fused_cython") != NULL
+
+
+def signatures(function, Image image):
+    """The specialisations of a fused function, as the dict that it has; None for others."""
+    if not image.raw.signatures or not is_fused(function):
+        return None
+    cdef PyObject *found = (<PyObject **>(<char *><PyObject *>function + image.raw.signatures))[0]
+    return <object>found if found else None
+
+
+def has_closure(function, Image image):
+    """Whether a function of Cython's captured variables of the one around it."""
+    return (<void **>(<char *><PyObject *>function + image.raw.closure))[0] != NULL
+
+
+def fits_instances(old, new, names):
+    """Why instances of an old class cannot be instances of the new one, None if they can.
+
+    Args:
+        old: A cdef class.
+        new: Its new version.
+        names: The old class for the address of each new one.
+    """
+    cdef type_object *a = <type_object *><PyObject *>old
+    cdef type_object *b = <type_object *><PyObject *>new
+    base = <object>b.tp_base
+    base = names.get(<uintptr_t>b.tp_base, base)
+    if <PyObject *>base != <PyObject *>a.tp_base:
+        return f"its base class was {(<object>a.tp_base).__qualname__} and is {base.__qualname__}"
+    if a.tp_basicsize != b.tp_basicsize or a.tp_itemsize != b.tp_itemsize:
+        return f"its instances had {a.tp_basicsize} bytes and have {b.tp_basicsize}"
+    if (a.tp_flags & CYHOT_KIND) != (b.tp_flags & CYHOT_KIND):
+        return "whether its instances hold Python objects, or have a __dict__, has changed"
+    if (
+        a.tp_dictoffset != b.tp_dictoffset
+        or a.tp_weaklistoffset != b.tp_weaklistoffset
+        or a.tp_vectorcall_offset != b.tp_vectorcall_offset
+    ):
+        return "where its instances have their __dict__ or their weak references has changed"
+    return None
+
+
+def exported(module_dict):
+    """What a module exports to C: for each name the address and the signature."""
+    capi = module_dict.get("__pyx_capi__") or {}
+    return {name: _capsule(capsule) for name, capsule in capi.items()}
+
+
+cdef extern from "Python.h":
+    const char *PyCapsule_GetName(object) except? NULL
+    void *PyCapsule_GetPointer(object, const char *) except NULL
+
+
+cdef tuple _capsule(capsule):
+    cdef const char *name = PyCapsule_GetName(capsule)
+    return <uintptr_t>PyCapsule_GetPointer(capsule, name), (<bytes>name if name else b"").decode()
+
+
+def pointed(uintptr_t address):
+    """What a pointer points to, as an address."""
+    return (<uintptr_t *>address)[0]
+
+
+def references(one):
+    """How many references there are to an object, but for the caller's argument."""
+    return Py_REFCNT(<PyObject *>one) - 1
+
+
+# Writing -----------------------------------------------------------------------------------------
+
+cdef class Journal:
+    """All writes of a swap, and what was there before."""
+
+    cdef list log
+    cdef readonly list graveyard
+    cdef readonly list modified
+
+    def __cinit__(self):
+        self.log = []
+        self.graveyard = []
+        self.modified = []
+
+    cdef int write(self, void *address, void *value) except -1:
+        """A plain pointer."""
+        cdef void *before = (<void **>address)[0]
+        if before == value:
+            return 0
+        self.log.append((0, <uintptr_t>address, <uintptr_t>before))
+        cyhot_store(address, value)
+        return 0
+
+    cdef int write_object(self, PyObject **address, PyObject *value) except -1:
+        """A pointer that owns a reference."""
+        cdef PyObject *before = address[0]
+        if before == value:
+            return 0
+        self.log.append((1, <uintptr_t>address, <object>before if before else _NOTHING))
+        Py_XINCREF(value)
+        cyhot_store(<void *>address, <void *>value)
+        Py_XDECREF(before)  # the log has it
+        return 0
+
+    cdef int write_bytes(self, void *address, void *source, size_t size) except -1:
+        cdef bytes before = (<char *>address)[:size]
+        self.log.append((2, <uintptr_t>address, before))
+        memcpy(address, source, size)
+        return 0
+
+    cdef int set_item(self, where, key, value) except -1:
+        """An entry of a dict, whatever the dict's class thinks of it."""
+        cdef PyObject *before = PyDict_GetItemWithError(where, key)
+        if before == <PyObject *>value:
+            return 0
+        self.log.append((3, where, key, <object>before if before else _NOTHING))
+        if PyODict_Check(<PyObject *>where):
+            PyODict_SetItem(<PyObject *>where, <PyObject *>key, <PyObject *>value)
+        else:
+            PyDict_SetItem(where, key, value)
+        return 0
+
+    cdef int delete_item(self, where, key) except -1:
+        cdef PyObject *before = PyDict_GetItemWithError(where, key)
+        if not before:
+            return 0
+        self.log.append((3, where, key, <object>before))
+        if PyODict_Check(<PyObject *>where):
+            PyODict_DelItem(<PyObject *>where, <PyObject *>key)
+        else:
+            PyDict_DelItem(where, key)
+        return 0
+
+    cdef int set_attribute(self, owner, name, PyObject *value) except -1:
+        """An attribute of a Python class, with the slots that depend on it; NULL to delete it."""
+        cdef PyObject *before = PyDict_GetItemWithError(
+            <object>(<type_object *><PyObject *>owner).tp_dict, name
+        )
+        if before == value:
+            return 0
+        self.log.append((4, owner, name, <object>before if before else _NOTHING))
+        (<type_object *>&PyType_Type).tp_setattro(<PyObject *>owner, <PyObject *>name, value)
+        return 0
+
+    cdef int set_class(self, instance, kind) except -1:
+        self.log.append((5, instance, type(instance)))
+        PyObject_GenericSetAttr(instance, "__class__", kind)
+        return 0
+
+    cdef int set_type(self, PyObject *instance, PyTypeObject *kind) except -1:
+        """The type of an instance of a cdef class, which owns no reference to it."""
+        self.log.append((6, <uintptr_t>instance, <uintptr_t>Py_TYPE(instance)))
+        Py_SET_TYPE(instance, kind)
+        return 0
+
+    cdef int set_bases(self, owner, bases) except -1:
+        self.log.append((7, owner, owner.__bases__))
+        (<type_object *>&PyType_Type).tp_setattro(
+            <PyObject *>owner, <PyObject *>"__bases__", <PyObject *>bases
+        )
+        return 0
+
+    cdef int replace_in_set(self, where, before, after) except -1:
+        self.log.append((8, where, before, after))
+        PySet_Discard(where, before)
+        PySet_Add(where, after)
+        return 0
+
+    cdef int note_modified(self, PyTypeObject *kind) except -1:
+        PyType_Modified(kind)
+        self.modified.append(<object>kind)
+        return 0
+
+    def undo(self):
+        """Take all back, the last first."""
+        cdef PyObject *before
+        cdef PyObject **address
+        cdef list held = []
+        while self.log:
+            entry = self.log.pop()
+            held.append(entry)
+            kind = entry[0]
+            if kind == 0:
+                cyhot_store(<void *><uintptr_t>entry[1], <void *><uintptr_t>entry[2])
+            elif kind == 1:
+                address = <PyObject **><uintptr_t>entry[1]
+                before = address[0]
+                if before:
+                    held.append(<object>before)
+                if entry[2] is _NOTHING:
+                    cyhot_store(<void *>address, NULL)
+                else:
+                    Py_INCREF(entry[2])
+                    cyhot_store(<void *>address, <void *>entry[2])
+                Py_XDECREF(before)
+            elif kind == 2:
+                memcpy(<void *><uintptr_t>entry[1], <char *>(<bytes>entry[2]), len(entry[2]))
+            elif kind == 3:
+                where, key, value = entry[1:]
+                if PyODict_Check(<PyObject *>where):
+                    if value is _NOTHING:
+                        PyODict_DelItem(<PyObject *>where, <PyObject *>key)
+                    else:
+                        PyODict_SetItem(<PyObject *>where, <PyObject *>key, <PyObject *>value)
+                elif value is _NOTHING:
+                    PyDict_DelItem(where, key)
+                else:
+                    PyDict_SetItem(where, key, value)
+            elif kind == 4:
+                (<type_object *>&PyType_Type).tp_setattro(
+                    <PyObject *>entry[1],
+                    <PyObject *>entry[2],
+                    NULL if entry[3] is _NOTHING else <PyObject *>entry[3],
+                )
+            elif kind == 5:
+                PyObject_GenericSetAttr(entry[1], "__class__", entry[2])
+            elif kind == 6:
+                Py_SET_TYPE(<PyObject *><uintptr_t>entry[1], <PyTypeObject *><uintptr_t>entry[2])
+            elif kind == 7:
+                (<type_object *>&PyType_Type).tp_setattro(
+                    <PyObject *>entry[1], <PyObject *>"__bases__", <PyObject *>entry[2]
+                )
+            else:
+                PySet_Discard(entry[1], entry[3])
+                PySet_Add(entry[1], entry[2])
+        for one in self.modified:
+            PyType_Modified(<PyTypeObject *><PyObject *>one)
+        return held
+
+    def __len__(self):
+        return len(self.log)
+
+
+cdef object _NOTHING = object()
+
+
+# Parts of a commit -------------------------------------------------------------------------------
+
+cdef int patch_function(Journal journal, old, new, Image image) except -1:
+    """Give an old function object the code, and all that belongs to it, of a new one.
+
+    Its identity, weak references, attributes and class stay. What its running frames borrowed (a
+    closure, computed defaults) goes to the graveyard, since nobody knows when they return.
+    """
+    cdef char *a = <char *><PyObject *>old
+    cdef char *b = <char *><PyObject *>new
+    cdef image_tables *at = image.raw
+    cdef size_t offset
+    cdef size_t owned[9]
+    owned[:] = [
+        at.name, at.qualified, at.doc, at.globals, at.code, at.defaults_tuple, at.defaults_kwdict,
+        at.annotations, 0,
+    ]
+    for offset in owned:
+        if offset:
+            journal.write_object(<PyObject **>(a + offset), (<PyObject **>(b + offset))[0])
+    for offset in (at.closure, at.defaults):
+        before = (<PyObject **>(a + offset))[0]
+        if before and before != (<PyObject **>(b + offset))[0]:
+            journal.graveyard.append(<object>before)
+        journal.write_object(<PyObject **>(a + offset), (<PyObject **>(b + offset))[0])
+    journal.write_object(
+        &cyhot_c_function(<PyObject *>old).m_module, cyhot_c_function(<PyObject *>new).m_module
+    )
+    journal.write(a + at.defaults_getter, (<void **>(b + at.defaults_getter))[0])
+    journal.write_bytes(a + at.flags, b + at.flags, sizeof(int))
+    # Code last; nothing of it runs between the two.
+    patch_builtin(journal, old, new)
+    return 0
+
+
+cdef int patch_builtin(Journal journal, old, new) except -1:
+    cdef c_function *a = cyhot_c_function(<PyObject *>old)
+    cdef c_function *b = cyhot_c_function(<PyObject *>new)
+    journal.write(&a.m_ml, b.m_ml)
+    journal.write(&a.vectorcall, b.vectorcall)
+    return 0
+
+
+cdef int patch_definition(Journal journal, uintptr_t old, uintptr_t new) except -1:
+    """Lead all functions that were made from an old definition to new code."""
+    cdef method_def *a = <method_def *>old
+    cdef method_def *b = <method_def *>new
+    journal.write(&a.ml_meth, b.ml_meth)
+    return 0
+
+
+def same_call(uintptr_t old, uintptr_t new):
+    """Whether functions made from two definitions are called in the same way."""
+    return (<method_def *>old).ml_flags == (<method_def *>new).ml_flags
+
+
+cdef void **slot_of(type_object *kind, size_t index) noexcept:
+    cdef int suite = cyhot_slots[index].suite
+    cdef char *inside
+    if suite < 0:
+        return <void **>(<char *>kind + cyhot_slots[index].offset)
+    inside = (<char **>(<char *>kind + cyhot_suites[suite]))[0]
+    return <void **>(inside + cyhot_slots[index].offset) if inside else NULL
+
+
+cdef struct Change:
+    void *before[128]
+    void *after[128]
+    bint on[128]
+    void *suite_before[8]
+    void *suite_after[8]
+
+
+cdef int patch_slots(Journal journal, old, new) except -1:
+    """Give an old cdef class, and the subclasses that inherited them, the new one's slots."""
+    cdef type_object *a = <type_object *><PyObject *>old
+    cdef type_object *b = <type_object *><PyObject *>new
+    cdef Change change
+    cdef void **p
+    cdef void **q
+    cdef size_t index
+    cdef int suite
+    for suite in range(CYHOT_SUITES):
+        change.suite_before[suite] = (<void **>(<char *>a + cyhot_suites[suite]))[0]
+        change.suite_after[suite] = (<void **>(<char *>b + cyhot_suites[suite]))[0]
+    for index in range(CYHOT_SLOTS):
+        p, q = slot_of(a, index), slot_of(b, index)
+        change.before[index] = p[0] if p else NULL
+        change.after[index] = q[0] if q else NULL
+        change.on[index] = change.before[index] != change.after[index]
+    patch_inherited(journal, old, &change)
+    for suite in range(CYHOT_SUITES):
+        journal.write(<char *>a + cyhot_suites[suite], change.suite_after[suite])
+    for index in range(CYHOT_SLOTS):
+        p = slot_of(a, index)
+        if p and change.on[index] and p[0] == change.before[index]:
+            if cyhot_slots[index].suite < 0:
+                journal.write(p, change.after[index])
+    journal.write(&a.tp_vectorcall, b.tp_vectorcall)
+    journal.write(&a.tp_methods, b.tp_methods)
+    journal.write(&a.tp_members, b.tp_members)
+    journal.write(&a.tp_getset, b.tp_getset)
+    journal.write(<void *>&a.tp_doc, <void *>b.tp_doc)
+    journal.write(
+        &a.tp_flags, <void *>((a.tp_flags & ~CYHOT_LOOKS) | (b.tp_flags & CYHOT_LOOKS))
+    )
+    return 0
+
+
+cdef int patch_inherited(Journal journal, kind, Change *change) except -1:
+    cdef Change mine
+    cdef type_object *sub
+    cdef void **p
+    cdef size_t index
+    cdef int suite
+    for one in type.__subclasses__(kind):
+        sub = <type_object *><PyObject *>one
+        mine = change[0]
+        if not sub.tp_flags & Py_TPFLAGS_HEAPTYPE:
+            for suite in range(CYHOT_SUITES):  # a suite may be the base's own
+                p = <void **>(<char *>sub + cyhot_suites[suite])
+                if p[0] == change.suite_before[suite]:
+                    journal.write(p, change.suite_after[suite])
+        for index in range(CYHOT_SLOTS):
+            if not mine.on[index]:
+                continue
+            p = slot_of(sub, index)
+            if p and p[0] == mine.before[index]:
+                journal.write(p, mine.after[index])
+            elif not p or p[0] != mine.after[index]:
+                mine.on[index] = False  # overridden from here on
+        patch_inherited(journal, one, &mine)
+        journal.note_modified(<PyTypeObject *>sub)
+    return 0
+
+
+cdef int patch_descriptor(Journal journal, old, new) except -1:
+    cdef void **a
+    cdef void **b
+    cdef void **c
+    cdef void **d
+    cyhot_descriptor_fields(<PyObject *>old, &a, &c)
+    cyhot_descriptor_fields(<PyObject *>new, &b, &d)
+    journal.write(a, b[0])
+    if c:
+        journal.write(c, d[0])
+    return 0
+
+
+def is_descriptor(one):
+    """Whether something is what C methods, C fields and slots look like in a class."""
+    return bool(cyhot_is_descriptor(<PyObject *>one))
+
+
+cdef int replace_in(Journal journal, holder, dict olds, Seeker seeker) except -1:
+    """Replace all references to new objects that an object holds by references to the old."""
+    cdef PyObject *one = <PyObject *>holder
+    cdef PyObject **words
+    cdef size_t index, many
+    cdef uintptr_t wanted
+    if <uintptr_t>Py_TYPE(one) in olds:
+        journal.set_class(holder, olds[<uintptr_t>Py_TYPE(one)])
+    if PyDict_Check(one):
+        replace_in_dict(journal, holder, olds)
+    elif PyList_Check(one):
+        for index in range(<size_t>PyList_GET_SIZE(one)):
+            wanted = <uintptr_t>PyList_GET_ITEM(one, index)
+            if wanted in olds:
+                words = (<list_object *>one).ob_item
+                journal.write_object(words + index, <PyObject *>olds[wanted])
+    elif PyAnySet_Check(one):
+        if not PyFrozenSet_Check(one):
+            for member in [member for member in holder if <uintptr_t><PyObject *>member in olds]:
+                journal.replace_in_set(holder, member, olds[<uintptr_t><PyObject *>member])
+        return 0
+    if PyList_CheckExact(one) or type(holder) is dict:
+        return 0
+    words = <PyObject **>one
+    many = cyhot_words(one)
+    for index in range(2, many):  # behind the reference count and the type
+        wanted = <uintptr_t>words[index]
+        if not _has(&seeker.sought, wanted):
+            continue
+        old = olds[wanted]
+        if seeker.counts(one, words + index, <PyObject *>old):
+            journal.write_object(words + index, <PyObject *>old)
+        else:
+            journal.write(words + index, <void *><PyObject *>old)
+    if CYHOT_HAS_DICT(Py_TYPE(one)) and seeker.holds(one) and not PyType_Check(one):
+        replace_in_dict(journal, PyObject_GenericGetDict(holder, NULL), olds)
+    return 0
+
+
+cdef extern from *:
+    ctypedef struct list_object "PyListObject":
+        PyObject **ob_item
+
+
+cdef int replace_in_dict(Journal journal, where, dict olds) except -1:
+    cdef bint keys = False
+    cdef list items = list(dict.items(where))
+    for key, value in items:
+        if <uintptr_t><PyObject *>key in olds:
+            keys = True
+        elif <uintptr_t><PyObject *>value in olds:
+            journal.set_item(where, key, olds[<uintptr_t><PyObject *>value])
+    if not keys:
+        return 0
+    # The order of the entries stays, where asking the other keys for their hash runs no code.
+    plain = all(type(key) in _PLAIN or <uintptr_t><PyObject *>key in olds for key, _ in items)
+    for key, value in items:
+        if plain or <uintptr_t><PyObject *>key in olds:
+            journal.delete_item(where, key)
+    for key, value in items:
+        if plain or <uintptr_t><PyObject *>key in olds:
+            value = olds.get(<uintptr_t><PyObject *>value, value)
+            journal.set_item(where, olds.get(<uintptr_t><PyObject *>key, key), value)
+    return 0
+
+
+cdef frozenset _PLAIN = frozenset({
+    str, int, float, bytes, bool, type(None), type, types.FunctionType, types.BuiltinFunctionType,
+})
+
+
+cdef int replace_in_image(Journal journal, Image image, dict olds, list kinds) except -1:
+    """Lead an image's own C variables from new objects to old ones."""
+    cdef size_t index
+    cdef uintptr_t wanted
+    cdef PyObject **word
+    cdef set unowned = set()
+    cdef type_row *row = image.raw.types
+    cdef variable_row *variable = image.raw.variables
+    while row.made:
+        unowned.add(<uintptr_t>row.used)
+        wanted = <uintptr_t>row.used[0]
+        if wanted in olds:
+            journal.write(row.used, <void *><PyObject *>olds[wanted])
+        row += 1
+    for index in range(image.raw.state_words):
+        word = <PyObject **>(image.raw.state + index)
+        wanted = <uintptr_t>word[0]
+        if wanted in olds and <uintptr_t>word not in unowned:
+            journal.write_object(word, <PyObject *>olds[wanted])
+    if <uintptr_t>image.raw.module[0] in olds:
+        old = olds[<uintptr_t>image.raw.module[0]]
+        journal.write_object(image.raw.module, <PyObject *>old)
+    for kind in kinds:
+        wanted = (<uintptr_t *>variable.address)[0] if variable.size == sizeof(void *) else 0
+        if wanted in olds:
+            if kind == "plain":
+                journal.write(variable.address, <void *><PyObject *>olds[wanted])
+            else:
+                journal.write_object(<PyObject **>variable.address, <PyObject *>olds[wanted])
+        variable += 1
+    return 0
+
+
+cdef int rebase(Journal journal, kind, dict olds) except -1:
+    """Have a cdef class that is new derive from old classes instead of their new versions."""
+    cdef type_object *one = <type_object *><PyObject *>kind
+    cdef uintptr_t base = <uintptr_t>one.tp_base
+    if base in olds:
+        journal.write_object(<PyObject **>&one.tp_base, <PyObject *>olds[base])
+    for base_of in one_bases(kind):
+        add_subclass(journal, base_of, kind)
+    journal.note_modified(<PyTypeObject *>one)
+    return 0
+
+
+cdef tuple one_bases(kind):
+    return <object>(<type_object *><PyObject *>kind).tp_bases
+
+
+cdef int add_subclass(Journal journal, base, kind) except -1:
+    """Have a class know of a subclass, so that it hears of changes."""
+    cdef type_object *one = <type_object *><PyObject *>base
+    if not one.tp_subclasses:
+        known = {}
+        journal.write_object(&one.tp_subclasses, <PyObject *>known)
+    known = <object>one.tp_subclasses
+    journal.set_item(known, PyLong_FromVoidPtr(<PyObject *>kind), PyWeakref_NewRef(kind, NULL))
+    return 0
+
+
+cdef int hide(kind) except -1:
+    """Take a cdef class's discarded version out of its bases' lists of subclasses."""
+    cdef type_object *one = <type_object *><PyObject *>kind
+    cdef PyObject *known = PyWeakref_NewRef_borrowed(kind)
+    if known:
+        _PyWeakref_ClearRef(known)
+    return 0
+
+
+cdef PyObject *PyWeakref_NewRef_borrowed(kind) except? NULL:
+    """The weak reference without a callback, the one that lists of subclasses have."""
+    reference = PyWeakref_NewRef(kind, NULL)
+    return <PyObject *>reference if Py_REFCNT(<PyObject *>reference) > 1 else NULL
+
+
+class Plan:
+    """What a commit is to do; all of it was found out before.
+
+    Attributes:
+        images: For each module the new image, and the kinds of its C variables.
+        functions: (old function, new function).
+        builtins: The same, of functions that Cython made without binding.
+        definitions: (address of the old PyMethodDef, of the new one).
+        classes: (old cdef class, new one), bases first.
+        class_dicts: Of those, (old class, name, new value or `NOTHING`).
+        python_classes: (old class, name, new value or `NOTHING`).
+        bases: (old class, its new bases).
+        descriptors: (old descriptor, new one).
+        instances: Addresses of instances of new cdef classes.
+        made: New cdef classes that have no old version.
+        holders: Objects that hold references to new objects.
+        olds: The old object for the address of each new one.
+        owners: The class for the address of each dict that is a class's.
+        tables: (addresses of the old method tables, address of the new, entries).
+        homes: (image, index of the class, address of its table).
+        entries: (address, value): entries of method tables and pointers to other modules' code.
+        kept: (new image, index, old image, index, kind): C variables whose value stays.
+        dicts: (dict, name, new value or `NOTHING`).
+    """
+
+
+NOTHING = _NOTHING
+
+
+def commit(plan, Image image_of_functions):
+    """Do what was planned, all of it or nothing.
+
+    Args:
+        plan: A `Plan`.
+        image_of_functions: Any image of the same Cython: how its function objects are laid out.
+
+    Returns:
+        The journal; what was displaced lives as long as it does.
+    """
+    cdef Journal journal = Journal.__new__(Journal)
+    try:
+        _commit(journal, plan, image_of_functions)
+    except BaseException:
+        journal.undo()
+        raise
+    return journal
+
+
+cdef int _commit(Journal journal, plan, Image layout) except -1:
+    cdef dict olds = plan.olds
+    cdef Seeker seeker = Seeker.__new__(Seeker, list(olds))
+    cdef Image image, before
+    cdef uintptr_t address
+    cdef size_t index
+    cdef PyObject *instance
+    cdef type_row *row
+    for old, new in plan.functions:
+        patch_function(journal, old, new, layout)
+        replace_in(journal, old, olds, seeker)
+    for old, new in plan.builtins:
+        patch_builtin(journal, old, new)
+    for old, new in plan.definitions:
+        patch_definition(journal, old, new)
+    for address, offset, table in plan.instances:
+        instance = <PyObject *>address
+        old = olds.get(<uintptr_t>Py_TYPE(instance))
+        if old is not None:
+            journal.set_type(instance, <PyTypeObject *><PyObject *>old)
+        if table:
+            journal.write(<char *>instance + <size_t>offset, <void *><uintptr_t>table)
+    for old, new in plan.classes:
+        patch_slots(journal, old, new)
+    for old, new in plan.descriptors:
+        patch_descriptor(journal, old, new)
+    for old, name, value in plan.class_dicts:
+        where = <object>(<type_object *><PyObject *>old).tp_dict
+        if value is _NOTHING:
+            journal.delete_item(where, name)
+        else:
+            journal.set_item(where, name, value)
+    for old, _ in plan.classes:
+        journal.note_modified(<PyTypeObject *><PyObject *>old)
+    for old, bases in plan.bases:
+        journal.set_bases(old, bases)
+    for old, name, value in plan.python_classes:
+        journal.set_attribute(old, name, NULL if value is _NOTHING else <PyObject *>value)
+    for holder in plan.holders:
+        replace_in(journal, holder, olds, seeker)
+        owner = plan.owners.get(<uintptr_t><PyObject *>holder)
+        if owner is not None:
+            journal.note_modified(<PyTypeObject *><PyObject *>owner)
+        if PyType_Check(<PyObject *>holder):
+            for base in one_bases(holder):
+                if base in plan.old_classes:
+                    add_subclass(journal, base, holder)
+            journal.note_modified(<PyTypeObject *><PyObject *>holder)
+    for kind in plan.made:
+        rebase(journal, kind, olds)
+    for image, kinds in plan.images:
+        replace_in_image(journal, image, olds, kinds)
+    for image, index, address in plan.homes:
+        row = image.raw.types + index
+        journal.write(row.table_used, <void *>address)
+    for address, value in plan.entries:
+        journal.write(<void *>address, <void *><uintptr_t>value)
+    for image, index, before, at, kind in plan.kept:
+        keep_variable(journal, image, index, before, at, kind)
+    for where, name, value in plan.dicts:
+        if value is _NOTHING:
+            journal.delete_item(where, name)
+        else:
+            journal.set_item(where, name, value)
+    for _, new in plan.classes:
+        hide(new)
+    for dead in journal.graveyard:
+        # For ever: whoever borrowed it may still run. The collector need not look at it again.
+        Py_INCREF(dead)
+        PyObject_GC_UnTrack(<PyObject *>dead)
+    return 0
+
+
+cdef int keep_variable(
+    Journal journal, Image image, size_t index, Image before, size_t at, kind
+) except -1:
+    cdef variable_row *new = image.raw.variables + index
+    cdef variable_row *old = before.raw.variables + at
+    cdef bytes moved
+    if new.size != old.size:
+        return 0
+    if kind == "object":
+        journal.write_object(<PyObject **>new.address, (<PyObject **>old.address)[0])
+    elif kind == "slice":  # it owns a buffer: each of the two goes on owning one
+        moved = (<char *>new.address)[:new.size]
+        journal.write_bytes(new.address, old.address, new.size)
+        journal.write_bytes(old.address, <char *>moved, new.size)
+    else:
+        journal.write_bytes(new.address, old.address, new.size)
+    return 0
+
+
+def leftovers(list objects, olds):
+    """Objects that hold references to new objects still."""
+    cdef Seeker seeker = Seeker.__new__(Seeker, list(olds))
+    return seeker.holders(objects)
+
+
+def tables_of(Image image):
+    """For each cdef class: the addresses of its method table and of the pointer to the one used,
+    its number of entries, the table that is used, and where in instances the pointer is."""
+    cdef list found = []
+    cdef type_row *row = image.raw.types
+    while row.made:
+        used = <uintptr_t>row.table_used[0] if row.table_used else 0
+        found.append((<uintptr_t>row.table, row.entries, used, row.offset))
+        row += 1
+    return found
+
+
+def words_at(uintptr_t address, size_t many):
+    """So many pointers, as addresses."""
+    cdef uintptr_t *words = <uintptr_t *>address
+    return [words[index] for index in range(many)]
+
+
+def type_dict(kind):
+    """A class's own dict."""
+    return <object>(<type_object *><PyObject *>kind).tp_dict
+
+
+def type_of(uintptr_t instance):
+    """The class of the object at an address."""
+    return <object>Py_TYPE(<PyObject *>instance)

@@ -1,0 +1,1 @@
+"""New code in the place of old code, in a process that goes on."""

@@ -1,0 +1,302 @@
+"""What a commit writes, found out beforehand: `cyhot.live._patch.commit` only carries it out."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from .compare import is_compatible, keepable, removed
+from .lineage import Generation, Lineage
+from .pairs import Pairs
+from .patcher import patcher
+from .shadow import SPECIAL, Shadow
+
+_CLASS_OWN = frozenset({"__dict__", "__weakref__", "_abc_impl", "__slots__", "__pyx_vtable__"})
+"""What an old class keeps of its own: it belongs to its instances, or to who registered with it."""
+
+
+class Changing:
+    """One module of a swap.
+
+    Attributes:
+        lineage: Its images so far.
+        shadow: The new one, its body run.
+        pairs: What takes whose place.
+        kept: Names whose values are kept.
+        removed: Names that the module loses.
+        notes: What stays on the old code, and why.
+    """
+
+    def __init__(self, lineage: Lineage, shadow: Shadow) -> None:
+        self.lineage = lineage
+        self.shadow = shadow
+        self.pairs = Pairs(lineage, shadow)
+        self.kept: list[str] = []
+        self.removed: list[str] = []
+        self.notes: list[str] = []
+
+    @property
+    def name(self) -> str:
+        """The module's full name."""
+        return self.shadow.loaded.name
+
+
+def make_plan(
+    changing: list[Changing],
+    olds: dict[int, Any],
+    objects: list[Any],
+    tracked: set[int],
+    others: dict[str, Lineage],
+) -> Any:
+    """All that a commit is to do.
+
+    Args:
+        changing: The modules that change.
+        olds: The old object for the address of each new one.
+        objects: All objects that the collector knows, as they were when the bodies had run.
+        tracked: Addresses of the instances of new cdef classes that the bodies made.
+        others: The lineages of the modules that do not change, by name.
+    """
+    plan = SimpleNamespace(
+        images=[], functions=[], builtins=[], definitions=[], classes=[], class_dicts=[],
+        python_classes=[], bases=[], descriptors=[], instances=[], made=[], holders=[], olds=olds,
+        owners={}, homes=[], entries=[], kept=[], dicts=[], old_classes=frozenset(),
+    )  # fmt: skip
+    for one in changing:
+        _add_functions(plan, one)
+        _add_classes(plan, one)
+        _add_names(plan, one)
+        _add_images(plan, one.lineage, one.shadow.generation())
+    for lineage in others.values():
+        _add_images(plan, lineage, None)
+    _add_tables(plan, changing, others)
+    _add_instances(plan, changing, tracked)
+    plan.old_classes = frozenset(olds[key] for key in olds if isinstance(olds[key], type))
+    _add_holders(plan, changing, objects)
+    return plan
+
+
+def _add_functions(plan: Any, one: Changing) -> None:
+    plan.functions += one.pairs.functions
+    plan.builtins += one.pairs.builtins
+    for old, new in one.pairs.functions:
+        _add_signatures(plan, one, old, new)
+    new = one.shadow.generation()
+    rows = {key: at for at, key in enumerate(new.keys)}
+    for generation in one.lineage.generations:
+        for at, key in enumerate(generation.keys):
+            if key in rows:
+                _add_definition(plan, one, generation, at, new, rows[key])
+
+
+def _add_signatures(plan: Any, one: Changing, old: Any, new: Any) -> None:
+    """Lead a fused function to the specialisations that there are now."""
+    before = patcher().signatures(old, one.shadow.image)
+    after = patcher().signatures(new, one.shadow.image)
+    if before is None or after is None or before is after:
+        return
+    for key, value in after.items():
+        plan.dicts.append((before, key, plan.olds.get(id(value), value)))
+    plan.dicts += [(before, key, patcher().NOTHING) for key in before.keys() - after.keys()]
+
+
+def _add_definition(
+    plan: Any, one: Changing, old: Generation, at: int, new: Generation, index: int
+) -> None:
+    before, after = old.image.definitions[at], new.image.definitions[index]
+    was, now = old.facts.functions[at], new.facts.functions[index]
+    if is_compatible(was, now) and patcher().same_call(before, after):
+        plan.definitions.append((before, after))
+    elif was["closure"] and old is one.lineage.last:
+        one.notes.append(
+            f"{new.keys[index][0]}: those that were made before keep their old code; it captures "
+            "other variables now"
+        )
+
+
+def _add_classes(plan: Any, one: Changing) -> None:
+    plan.classes += one.pairs.classes
+    plan.made += one.pairs.made
+    bound = one.lineage.last.image.class_bound
+    for old, new in one.pairs.classes:
+        before, after = patcher().type_dict(old), patcher().type_dict(new)
+        for name, new_value in after.items():
+            was = before.get(name)
+            value = plan.olds.get(id(new_value), new_value)
+            if name in _CLASS_OWN or value is was:
+                continue
+            if patcher().is_descriptor(value) and type(was) is type(value):
+                plan.descriptors.append((was, value))
+            elif not (name == "__new__" and was is not None):
+                plan.class_dicts.append((old, name, value))
+        plan.class_dicts += [
+            (old, name, patcher().NOTHING)
+            for name in before.keys() - after.keys() - _CLASS_OWN
+            if _is_code(before[name]) or name in bound
+        ]
+    for old, new in one.pairs.python:
+        _add_python_class(plan, old, new, bound)
+    for old, new in one.pairs.members:
+        attributes = vars(old)
+        for name, value in vars(new).items():
+            plan.dicts.append((attributes, name, plan.olds.get(id(value), value)))
+
+
+def _add_python_class(plan: Any, old: type, new: type, bound: frozenset[str]) -> None:
+    bases = tuple(plan.olds.get(id(base), base) for base in new.__bases__)
+    if bases != old.__bases__:
+        plan.bases.append((old, bases))
+    before, after = patcher().type_dict(old), patcher().type_dict(new)
+    for name, new_value in after.items():
+        value = plan.olds.get(id(new_value), new_value)
+        own = patcher().is_descriptor(value) and getattr(value, "__objclass__", None) is new
+        if name not in _CLASS_OWN and not own and value is not before.get(name):
+            plan.python_classes.append((old, name, value))
+    plan.python_classes += [
+        (old, name, patcher().NOTHING)
+        for name in before.keys() - after.keys() - _CLASS_OWN
+        if name in bound or (_is_code(before[name]) and not patcher().is_descriptor(before[name]))
+    ]
+
+
+def _is_code(value: object) -> bool:
+    """Whether a class has it from its source: a method, a property, something like it."""
+    return (
+        patcher().is_descriptor(value)
+        or isinstance(value, (property, staticmethod, classmethod))
+        or type(value).__name__ in ("cython_function_or_method", "fused_cython_function")
+    )
+
+
+def _add_names(plan: Any, one: Changing) -> None:
+    live, new = vars(one.shadow.loaded.module), vars(one.shadow.module)
+    named = new.get("__cyhot_keep__", ())
+    keep = {str(name) for name in ((named,) if isinstance(named, str) else named)}
+    one.kept = sorted(name for name in keep if name in live and name in new)
+    for name, value in new.items():
+        if name not in SPECIAL and name not in one.kept:
+            plan.dicts.append((live, name, plan.olds.get(id(value), value)))
+    old = one.lineage.last
+    gone = removed(old.image.bound, one.shadow.image.bound, new) & live.keys() - SPECIAL
+    one.removed = sorted(name for name in gone if not name.startswith("__pyx_"))
+    plan.dicts += [(live, name, patcher().NOTHING) for name in gone]
+    pairs, notes = keepable(old.facts, one.shadow.facts, keep)
+    one.notes += notes
+    for index, at in pairs:
+        facts = one.shadow.facts.variables[index]
+        one.kept.append(str(facts["name"]))
+        plan.kept.append((one.shadow.image, index, old.image, at, facts["holds"]))
+
+
+def _add_images(plan: Any, lineage: Lineage, new: Generation | None) -> None:
+    """All images' C variables may hold new objects: a body can hand them to any module."""
+    for generation in [lineage.last, *([new] if new else [])]:
+        kinds = [str(variable["holds"]) for variable in generation.facts.variables]
+        plan.images.append((generation.image, kinds))
+
+
+def _add_tables(plan: Any, changing: list[Changing], others: dict[str, Lineage]) -> None:
+    """Method tables: those that instances point to get the new entries."""
+    changed: list[tuple[type, list[int], list[int]]] = []
+    for one in changing:
+        rows = patcher().tables_of(one.shadow.image)
+        for index, (facts, row) in enumerate(zip(one.shadow.facts.types, rows, strict=True)):
+            name = str(facts["name"])
+            table, many, used, _ = row
+            if not used or name not in one.lineage.tables or name not in one.lineage.classes:
+                continue
+            before, after = one.lineage.table_entries(name), patcher().words_at(table, many)
+            changed.append((one.lineage.classes[name], before, after))
+            homes = one.lineage.tables[name]
+            plan.homes.append((one.shadow.image, index, homes[0]))
+            for home in homes:
+                plan.entries += [(home + 8 * at, value) for at, value in enumerate(after)]
+    for lineage in others.values():
+        for name, tables in lineage.tables.items():
+            for base, before, after in changed:
+                if issubclass(lineage.classes[name], base):
+                    plan.entries += _inherited(tables, lineage.table_entries(name), before, after)
+
+
+def _inherited(
+    tables: list[int], entries: list[int], before: list[int], after: list[int]
+) -> list[tuple[int, int]]:
+    """What a derived class in another module has copied from a changed table."""
+    return [
+        (table + 8 * at, after[at])
+        for table in tables
+        for at, value in enumerate(before)
+        if entries[at] == value and after[at] != value
+    ]
+
+
+def _add_instances(plan: Any, changing: list[Changing], tracked: set[int]) -> None:
+    homes: dict[int, tuple[int, int]] = {}
+    for one in changing:
+        rows = patcher().tables_of(one.shadow.image)
+        for facts, kind, row in zip(
+            one.shadow.facts.types, one.shadow.image.types, rows, strict=True
+        ):
+            home = one.lineage.tables.get(str(facts["name"]))
+            homes[id(kind)] = (row[3], home[0] if home and row[2] else 0)
+    for address in tracked:
+        kind = patcher().type_of(address)
+        if id(kind) in plan.olds:
+            plan.instances.append((address, *homes[id(kind)]))
+
+
+def _add_holders(plan: Any, changing: list[Changing], objects: list[Any]) -> None:
+    own = {id(one.shadow) for one in changing}
+    found = patcher().Seeker(list(plan.olds)).holders(objects)
+    plan.holders = [one for one in found if id(one) not in own and id(one) not in plan.olds]
+    dicts = {id(one) for one in plan.holders if isinstance(one, dict)}
+    for one in objects:
+        if isinstance(one, type):
+            _note_owner(plan, one, dicts)
+    for image, _ in plan.images:
+        for one in image.used_types:
+            if one is not None:
+                _note_owner(plan, one, dicts)
+
+
+def _note_owner(plan: Any, kind: type, dicts: set[int]) -> None:
+    where = id(patcher().type_dict(kind))
+    if where in dicts:
+        plan.owners[where] = kind
+
+
+def pointer_entries(
+    changing: list[Changing], others: dict[str, Lineage]
+) -> tuple[list[tuple[int, int]], dict[str, list[str]], list[str]]:
+    """Pointers of modules that do not change to functions and variables of those that do.
+
+    Returns:
+        (address, new value) of each; the importing modules, each with what it imports; and why a
+        pointer has nowhere to go.
+    """
+    entries: list[tuple[int, int]] = []
+    redirected: dict[str, list[str]] = {}
+    problems: list[str] = []
+    exports = {
+        one.name: (
+            patcher().exported(vars(one.shadow.loaded.module)),
+            patcher().exported(vars(one.shadow.module)),
+        )
+        for one in changing
+    }
+    for importer, lineage in others.items():
+        last = lineage.last
+        for address, facts in zip(last.image.pointers, last.facts.pointers, strict=True):
+            module, name = facts["module"], facts["name"]
+            before, after = exports.get(module, ({}, {}))
+            if name not in before or patcher().pointed(address) != before[name][0]:
+                continue
+            if name not in after or after[name][1] != before[name][1]:
+                problems.append(
+                    f"{importer} uses {module}.{name}, which was '{before[name][1]}' and "
+                    + (f"is '{after[name][1]}'" if name in after else "is gone")
+                )
+                continue
+            entries.append((address, after[name][0]))
+            redirected.setdefault(importer, []).append(name)
+    return entries, redirected, problems

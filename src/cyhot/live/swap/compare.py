@@ -1,0 +1,182 @@
+"""What can take whose place, by the facts of two versions of a module. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from ...building.instrument import SPARE, Facts
+
+Key = tuple[str, int]
+"""A function's qualified name, and which of those with that name it is."""
+
+
+def refusals(old: Facts, new: Facts, first_tables: Mapping[str, int]) -> list[str]:
+    """Why a new version's cdef classes cannot take the place of the old ones.
+
+    Args:
+        old: The version that runs.
+        new: The one that is to.
+        first_tables: The number of methods in each class's table when the module was imported.
+
+    Returns:
+        Sentences, one a class.
+    """
+    before = {str(one["name"]): one for one in old.types}
+    found = []
+    for one in new.types:
+        name = str(one["name"])
+        if name not in before:
+            continue
+        if difference := layout_difference(str(before[name]["layout"]), str(one["layout"])):
+            found.append(
+                f"cdef class {name}: {difference}; the instances that there are cannot be changed"
+            )
+        elif reason := _table_refusal(before[name]["table"], one["table"], first_tables.get(name)):
+            found.append(f"cdef class {name}: {reason}")
+    return found
+
+
+def layout_difference(old: str, new: str) -> str:
+    """How the fields of instances differ, ``""`` if they do not.
+
+    Args:
+        old: The layout's text, as `Facts.types` has it.
+        new: The new one.
+    """
+    if old == new:
+        return ""
+    before, after = _fields(old), _fields(new)
+    gone = [_told(one) for one in before if one not in after]
+    come = [_told(one) for one in after if one not in before]
+    if not gone and not come:
+        return "the order of its fields changed"
+    parts = [f"removed {', '.join(gone)}"] * bool(gone) + [f"added {', '.join(come)}"] * bool(come)
+    return f"its fields changed: {'; '.join(parts)}"
+
+
+def _fields(layout: str) -> list[tuple[str, str]]:
+    """(struct, declaration) of all structs in a layout's text; the class's own first."""
+    return [
+        (struct, declared.strip())
+        for struct, body in re.findall(r"(\w+)\{([^}]*)\}", layout)
+        for declared in body.removeprefix("PyObject_HEAD").split(";")
+        if declared.strip() and "__pyx_vtab" not in declared
+    ]
+
+
+def _told(field: tuple[str, str]) -> str:
+    """A field as its author would write it."""
+    struct, declared = field
+    text = re.sub(r"struct __pyx_(?:obj|t)_(?:\d+[A-Za-z_]\w*?_)*?(\w+)", r"\1", declared)
+    text = re.sub(r"\b(?:\d*[a-z]\w*_)?(?=[A-Z]\w* \*)", "", text)
+    text = text.replace("PyObject *", "object ").replace("__Pyx_memviewslice", "memoryview")
+    inner = struct.startswith("__pyx_t_")
+    return f"'{text}'" + (f" in struct {struct.rpartition('_')[2]}" if inner else "")
+
+
+def _table_refusal(old: object, new: object, first: int | None) -> str:
+    before, after = list(old or ()), list(new or ())  # type: ignore[call-overload]
+    if after[: len(before)] != before:
+        return (
+            "its C methods changed (only new ones behind all others, in a class that no cdef "
+            "class derives from, can be added while the program runs)"
+        )
+    if bool(before) != bool(after):
+        return "it had no C methods and has some"
+    if first is not None and len(after) > first + SPARE:
+        return f"more than {SPARE} C methods were added since it was imported"
+    return ""
+
+
+def keys(names: Iterable[str]) -> list[Key]:
+    """The key of each function, by the names of all in the order in which they are made."""
+    counted: Counter[str] = Counter()
+    found = []
+    for name in names:
+        found.append((name, counted[name]))
+        counted[name] += 1
+    return found
+
+
+def ambiguous(old: Sequence[Key], new: Sequence[Key]) -> set[str]:
+    """Names that several functions have, other numbers of them before and after.
+
+    Which of them is which cannot be told.
+    """
+    before, after = (Counter(name for name, _ in some) for some in (old, new))
+    return {
+        name
+        for name in before.keys() & after.keys()
+        if before[name] != after[name] and max(before[name], after[name]) > 1
+    }
+
+
+def is_compatible(old: Mapping[str, object], new: Mapping[str, object]) -> bool:
+    """Whether new code can run on what an old function object captured."""
+    return old["captured"] == new["captured"] and old["defaults"] == new["defaults"]
+
+
+def removed(old: frozenset[str], new: frozenset[str], there: Iterable[str]) -> set[str]:
+    """The names that the old source binds, and the new one has no more.
+
+    Args:
+        old: The names that the old code binds.
+        new: Those that the new code binds.
+        there: Those that its body has bound.
+    """
+    return set(old) - new - set(there)
+
+
+def keepable(
+    old: Facts, new: Facts, names: Iterable[str]
+) -> tuple[list[tuple[int, int]], list[str]]:
+    """Which C variables can keep their values.
+
+    Args:
+        old: The version that runs.
+        new: The one that is to.
+        names: The variables that are to be kept.
+
+    Returns:
+        (new index, old index) of those that can, and sentences about those that cannot.
+    """
+    wanted = set(names)
+    before = {str(one["name"]): (at, one) for at, one in enumerate(old.variables)}
+    pairs, notes = [], []
+    for index, one in enumerate(new.variables):
+        name = str(one["name"])
+        if name not in wanted or name not in before:
+            continue
+        at, other = before[name]
+        if one["holds"] in ("unknown", "c++"):
+            notes.append(f"{name} starts anew: what a variable of its type owns is not known")
+        elif one["type"] != other["type"]:
+            notes.append(f"{name} starts anew: its type changed")
+        else:
+            pairs.append((index, at))
+    return pairs, notes
+
+
+def in_order(cimports: Mapping[str, Iterable[str]]) -> list[str]:
+    """Modules in an order in which each comes after those that its C imports from.
+
+    Args:
+        cimports: For each module the modules that it imports from; a circle is cut anywhere.
+    """
+    done: list[str] = []
+    under_way: set[str] = set()
+
+    def visit(name: str) -> None:
+        if name in done or name in under_way:
+            return
+        under_way.add(name)
+        for other in sorted(cimports[name]):
+            if other in cimports:
+                visit(other)
+        done.append(name)
+
+    for name in sorted(cimports):
+        visit(name)
+    return done

@@ -1,0 +1,180 @@
+"""The images that a loaded module had in this process, the first one to the one that runs.
+
+Old images stay mapped for ever: code of theirs may be running, and functions that they made may be
+held anywhere. What such functions are made from is kept here, to lead them to newer code.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from ...building.instrument import Facts, facts_of
+from ...hook.loader import Loader
+from .compare import Key, keys
+from .patcher import patcher
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A module of cyhot's that this process has imported.
+
+    Attributes:
+        name: Its full name.
+        module: The module object in ``sys.modules``.
+        loader: What loaded it.
+    """
+
+    name: str
+    module: ModuleType
+    loader: Loader
+
+    @property
+    def image(self) -> str:
+        """The image that its code came from, as the store has it."""
+        return str(getattr(self.module, "__cached__", "") or "")
+
+
+def loaded_modules() -> dict[str, Loaded]:
+    """All modules that were built by cyhot, by their names; cyhot's own are no user's."""
+    found = {}
+    for name, module in list(sys.modules.items()):
+        loader = getattr(getattr(module, "__spec__", None), "loader", None)
+        if isinstance(loader, Loader) and loader.mapped and not name.startswith("cyhot."):
+            found[name] = Loaded(name, module, loader)
+    return found
+
+
+@dataclass(slots=True)
+class Generation:
+    """One image of a module.
+
+    Attributes:
+        image: Its tables in memory, an ``Image`` of the patcher's.
+        facts: What it is compared by.
+        keys: The key of each of its functions.
+        path: The image in the store.
+    """
+
+    image: Any
+    facts: Facts
+    keys: list[Key]
+    path: str
+
+
+@dataclass(slots=True)
+class Lineage:
+    """A module's images, and what outlives them.
+
+    Attributes:
+        module: The module object.
+        generations: Its images; the last one runs.
+        classes: The cdef classes that are in use, by name: the first of that name that there was.
+        tables: For each of them the addresses of the method tables that instances point to; the
+            first is the one that new instances get.
+        first_tables: The number of methods in each table when the module was imported.
+    """
+
+    module: ModuleType
+    generations: list[Generation] = field(default_factory=list)
+    classes: dict[str, type] = field(default_factory=dict)
+    tables: dict[str, list[int]] = field(default_factory=dict)
+    first_tables: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def last(self) -> Generation:
+        """What runs."""
+        return self.generations[-1]
+
+    def definitions(self) -> dict[int, Key]:
+        """The key of each function, by the address of what it was made from, of all images."""
+        return {
+            address: key
+            for generation in self.generations
+            for address, key in zip(generation.image.definitions, generation.keys, strict=True)
+        }
+
+    def table_entries(self, name: str) -> list[int]:
+        """The C methods that a class's instances have now, as addresses."""
+        tables, many = self.tables.get(name), self._many(name)
+        return list(patcher().words_at(tables[0], many)) if tables else []
+
+    def _many(self, name: str) -> int:
+        for generation in reversed(self.generations):
+            for one in generation.facts.types:
+                if one["name"] == name:
+                    return len(one["table"])  # type: ignore[arg-type]
+        return 0
+
+
+class Unknown(Exception):
+    """A module cannot be swapped; its text says why."""
+
+
+_lineages: dict[str, Lineage] = {}
+
+
+def lineage_of(loaded: Loaded) -> Lineage:
+    """The lineage of a loaded module.
+
+    Raises:
+        Unknown: If its code was built without what swapping needs.
+    """
+    known = _lineages.get(loaded.name)
+    if known is not None and known.module is loaded.module:
+        return known
+    facts = read_facts(loaded.image, loaded.loader.mapped)
+    image = patcher().open_image(loaded.loader.mapped)
+    if image is None:
+        raise Unknown(NO_TABLES)
+    lineage = Lineage(loaded.module)
+    add_generation(lineage, Generation(image, facts, keys(image.qualified_names), loaded.image))
+    _lineages[loaded.name] = lineage
+    return lineage
+
+
+def add_generation(lineage: Lineage, generation: Generation) -> None:
+    """Note the image that runs from now on, with its classes in use and their tables."""
+    lineage.generations.append(generation)
+    used = generation.image.used_types
+    for facts, kind, row in zip(
+        generation.facts.types, used, patcher().tables_of(generation.image), strict=True
+    ):
+        name = str(facts["name"])
+        lineage.classes[name] = kind
+        _, entries, table, _ = row
+        if table and name not in lineage.tables:
+            lineage.tables[name] = [table]
+            lineage.first_tables[name] = entries
+
+
+NO_TABLES = (
+    "it was compiled without what live swapping needs (the profile is neither dev nor debug; or "
+    "with a macro such as CYTHON_USE_MODULE_STATE, CYTHON_USE_TYPE_SPECS or Py_LIMITED_API). "
+    "Restart the program"
+)
+
+
+def read_facts(image: str, mapped: str) -> Facts:
+    """The facts in an image.
+
+    Args:
+        image: Its path in the store.
+        mapped: The path that it was loaded from, if it is there no more.
+
+    Raises:
+        Unknown: If there are none, or if they say that it cannot be swapped.
+    """
+    try:
+        with open(image if os.path.exists(image) else mapped, "rb") as file:
+            facts = facts_of(file.read())
+    except (OSError, ValueError) as error:
+        raise Unknown(f"{error}. Restart the program") from None
+    if facts is None:
+        raise Unknown(NO_TABLES)
+    if facts.refusal:
+        raise Unknown(f"{facts.refusal}. Restart the program, and report this with your source")
+    return facts

@@ -1,0 +1,180 @@
+"""Which new object takes the place of which old one."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from types import BuiltinFunctionType, ModuleType
+from typing import Any
+
+from .compare import Key, ambiguous
+from .lineage import Lineage
+from .patcher import patcher
+from .shadow import SPECIAL, Shadow
+
+
+class Pairs:
+    """The pairs of one module.
+
+    Attributes:
+        functions: (old, new) Cython functions.
+        builtins: (old, new) functions without binding.
+        classes: (old, new) cdef classes, bases first.
+        made: New cdef classes that have no old version.
+        python: (old, new) Python classes.
+        members: (old, new) members of enumerations.
+        refusals: Why something cannot take the place of what there was.
+        notes: What stays on the old code.
+    """
+
+    def __init__(self, lineage: Lineage, shadow: Shadow) -> None:
+        self.functions: list[tuple[Any, Any]] = []
+        self.builtins: list[tuple[Any, Any]] = []
+        self.classes: list[tuple[type, type]] = []
+        self.made: list[type] = []
+        self.python: list[tuple[type, type]] = []
+        self.members: list[tuple[Any, Any]] = []
+        self.refusals: list[str] = []
+        self.notes: list[str] = []
+        self._lineage = lineage
+        self._shadow = shadow
+        self._live = vars(shadow.loaded.module)
+        self._new = vars(shadow.module)
+
+    def find_classes(self, olds: dict[int, Any]) -> None:
+        """Pair the classes, and note the pairs in ``olds`` (the old one by the new's address)."""
+        for facts, kind in zip(self._shadow.facts.types, self._shadow.image.types, strict=True):
+            old = self._lineage.classes.get(str(facts["name"]))
+            if old is None:
+                self.made.append(kind)
+            else:
+                self.classes.append((old, kind))
+                olds[id(kind)] = old
+        for old, kind in self.classes:
+            if reason := patcher().fits_instances(old, kind, olds):
+                self.refusals.append(f"cdef class {kind.__name__}: {reason}")
+        before, after = _python_classes(self._live), _python_classes(self._new)
+        for name, kind in after.items():
+            if name in before and before[name] is not kind:
+                self.python.append((before[name], kind))
+                olds[id(kind)] = before[name]
+        self._refuse_other_kinds(before, after)
+        for old, kind in self.python:
+            if reason := self._unfit(old, kind, olds):
+                self.refusals.append(f"class {kind.__qualname__}: {reason}")
+            elif issubclass(kind, enum.Enum):
+                self._pair_members(old, kind, olds)
+
+    def _refuse_other_kinds(self, before: dict[str, type], after: dict[str, type]) -> None:
+        compiled = {str(one["name"]) for one in self._shadow.facts.types}
+        self.refusals += [
+            f"class {name}: it was a cdef class and is a Python class"
+            for name in after.keys() & self._lineage.classes.keys() - compiled
+        ]
+        self.refusals += [
+            f"class {name}: it was a Python class and is a cdef class"
+            for name in before.keys() & compiled - self._lineage.classes.keys()
+        ]
+
+    def _unfit(self, old: type, new: type, olds: dict[int, Any]) -> str:
+        """Why instances of an old Python class cannot be instances of the new one."""
+        kind = olds.get(id(type(new)), type(new))
+        if type(old) is not kind:
+            return f"its metaclass was {type(old).__qualname__} and is {kind.__qualname__}"
+        slots = old.__dict__.get("__slots__"), new.__dict__.get("__slots__")
+        if slots[0] != slots[1]:
+            return f"its __slots__ were {slots[0]!r} and are {slots[1]!r}"
+        if old.__basicsize__ != new.__basicsize__ or old.__dictoffset__ != new.__dictoffset__:
+            return "its instances had another layout"
+        return ""
+
+    def _pair_members(self, old: Any, new: Any, olds: dict[int, Any]) -> None:
+        """Pair equal members, so that ``is`` goes on being right."""
+        for name, member in new.__members__.items():
+            before = old.__members__.get(name)
+            if before is not None and before._value_ == member._value_ and id(member) not in olds:
+                self.members.append((before, member))
+                olds[id(member)] = before
+
+    def find_functions(self, found: list[tuple[Any, int]], olds: dict[int, Any]) -> None:
+        """Pair function objects.
+
+        Args:
+            found: All functions of Cython's in the process, with the address of what each was made
+                from.
+            olds: Takes the old one by the new's address.
+        """
+        before = self._lineage.definitions()
+        now = dict(zip(self._shadow.image.definitions, self._shadow.generation().keys, strict=True))
+        unclear = ambiguous(list(self._lineage.last.keys), list(now.values()))
+        old_by_key: dict[Key, list[Any]] = {}
+        new_by_key: dict[Key, list[Any]] = {}
+        image = self._shadow.image
+        for one, address in found:
+            if address in now:
+                if not patcher().has_closure(one, image):
+                    new_by_key.setdefault(now[address], []).append(one)
+            elif address in before and not patcher().has_closure(one, image):
+                old_by_key.setdefault(before[address], []).append(one)
+        named = {id(value) for value in self._live.values()}
+        for key, some in old_by_key.items():
+            if key[0] in unclear:
+                self.notes.append(
+                    f"{key[0]}: the new source has another number of functions of this name; "
+                    "those that are held keep their old code"
+                )
+            elif news := new_by_key.get(key):
+                self._pair(sorted(some, key=lambda one: id(one) not in named), news, olds)
+        self.notes = list(dict.fromkeys(self.notes))
+        self._pair_builtins(olds)
+
+    def _pair(self, some: list[Any], news: list[Any], olds: dict[int, Any]) -> None:
+        for index, old in enumerate(some):
+            new = news[min(index, len(news) - 1)]
+            if patcher().is_fused(old) != patcher().is_fused(new):
+                kinds = ("a fused function", "a plain one")
+                was, now = kinds if patcher().is_fused(old) else kinds[::-1]
+                self.refusals.append(f"{old.__qualname__}: it was {was} and is {now}")
+                return
+            self.functions.append((old, new))
+            olds.setdefault(id(new), old)
+
+    def _pair_builtins(self, olds: dict[int, Any]) -> None:
+        for name, new in self._new.items():
+            old = self._live.get(name)
+            if (
+                type(new) is type(old) is BuiltinFunctionType
+                and old is not new
+                and new.__module__ == self._shadow.loaded.name
+                and old.__module__ == new.__module__
+            ):
+                self.builtins.append((old, new))
+                olds[id(new)] = old
+
+
+def _python_classes(namespace: dict[str, Any]) -> dict[str, type]:
+    """The Python classes that a module's body made, by qualified name, nested ones included."""
+    module = namespace["__name__"]
+    found: dict[str, type] = {}
+
+    def look(values: Iterator[Any]) -> None:
+        for value in values:
+            if not isinstance(value, type) or value.__module__ != module:
+                continue
+            name = value.__qualname__
+            if value.__flags__ & _HEAP and "<locals>" not in name and name not in found:
+                found[name] = value
+                look(iter(list(value.__dict__.values())))
+
+    look(value for name, value in list(namespace.items()) if name not in SPECIAL)
+    return found
+
+
+_HEAP = 1 << 9
+"""Py_TPFLAGS_HEAPTYPE: a class that a class statement made."""
+
+
+def module_pairs(shadow: Shadow) -> dict[int, Any]:
+    """The module itself and its namespace, by the addresses of the shadow's."""
+    live: ModuleType = shadow.loaded.module
+    return {id(shadow.module): live, id(vars(shadow.module)): vars(live)}

@@ -1,0 +1,288 @@
+"""A swap: all modules of it, or none."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import sys
+import time
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from ...errors import CompileError, SwapError
+from ..report import Swapped, SwapReport, Unswapped
+from .commitment import Changing, make_plan, pointer_entries
+from .compare import in_order, refusals
+from .lineage import (
+    Generation,
+    Lineage,
+    Loaded,
+    Unknown,
+    add_generation,
+    lineage_of,
+    loaded_modules,
+)
+from .pairs import module_pairs
+from .patcher import patcher, refusal
+from .shadow import BodyFailed, Shadow
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A loaded module, and the image that is to be its code.
+
+    Attributes:
+        loaded: The module.
+        image: The image's path in the store.
+    """
+
+    loaded: Loaded
+    image: str
+
+
+def swap(targets: Sequence[Target]) -> SwapReport:
+    """Give loaded modules new code.
+
+    The caller holds the swap lock: nobody else swaps meanwhile.
+
+    Args:
+        targets: What is to be swapped, together.
+
+    Returns:
+        What happened: either all of it, or nothing, with the reasons.
+
+    Raises:
+        CompileError: If the part that patches memory does not compile.
+    """
+    if reason := refusal():
+        return _refused(targets, {one.loaded.name: reason for one in targets})
+    try:
+        patcher()
+    except SwapError as error:
+        return _refused(targets, {one.loaded.name: str(error) for one in targets})
+    except CompileError as error:
+        text = f"cyhot's own patcher does not compile: {error}"
+        return _refused(targets, {one.loaded.name: text for one in targets})
+    return _Swap(targets).run()
+
+
+def _refused(
+    targets: Sequence[Target], reasons: dict[str, str], kind: str = "refused"
+) -> SwapReport:
+    return SwapReport(
+        unswapped=tuple(
+            Unswapped(
+                one.loaded.name, one.loaded.loader.source.path, kind, reasons[one.loaded.name]
+            )
+            for one in targets
+            if one.loaded.name in reasons
+        )
+    )
+
+
+class _Swap:
+    """One swap, from facts to report."""
+
+    def __init__(self, targets: Sequence[Target]) -> None:
+        self.targets = {one.loaded.name: one for one in targets}
+        self.reasons: dict[str, list[str]] = {}
+        self.lineages: dict[str, Lineage] = {}
+        self.shadows: dict[str, Shadow] = {}
+        self.redirected: tuple[str, ...] = ()
+
+    def run(self) -> SwapReport:
+        self._open()
+        if self.reasons:
+            return self._refuse()
+        states = self._before()
+        if isinstance(states, SwapReport):
+            return states
+        order = in_order({name: one.facts.cimports for name, one in self.shadows.items()})
+        failed = self._run_bodies(order)
+        if failed is not None:
+            return failed
+        done, critical = self._exchange(order)
+        if done is None:
+            return self._refuse()
+        _clear_caches(done)
+        self._after(states)
+        return SwapReport(
+            tuple(self._told(one) for one in done), redirected=self.redirected, critical=critical
+        )
+
+    # Before anything runs -------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        for name, target in self.targets.items():
+            try:
+                lineage = self.lineages[name] = lineage_of(target.loaded)
+                shadow = self.shadows[name] = Shadow(target.loaded, target.image)
+            except (Unknown, ImportError) as error:
+                self._note(name, str(error))
+                continue
+            old = lineage.last.facts
+            if old.cython != shadow.facts.cython:
+                self._note(
+                    name,
+                    f"it was compiled by Cython {old.cython} and is by {shadow.facts.cython}, whose "
+                    "functions have another layout. Restart the program",
+                )
+                continue
+            for reason in refusals(old, shadow.facts, lineage.first_tables):
+                self._note(name, f"{reason}. Restart the program")
+
+    def _note(self, name: str, reason: str) -> None:
+        self.reasons.setdefault(name, []).append(reason)
+
+    def _refuse(self) -> SwapReport:
+        reasons = {name: "\n  ".join(dict.fromkeys(some)) for name, some in self.reasons.items()}
+        return _refused(list(self.targets.values()), reasons)
+
+    def _before(self) -> dict[str, Any] | SwapReport:
+        """What the modules' own ``__cyhot_before__`` functions hand over."""
+        states = {}
+        for name, target in self.targets.items():
+            hook = vars(target.loaded.module).get("__cyhot_before__")
+            if hook is None:
+                continue
+            try:
+                states[name] = hook()
+            except Exception as error:
+                reason = f"its __cyhot_before__() raised {type(error).__name__}: {error}"
+                return _refused([target], {name: reason}, "body")
+        return states
+
+    # The new bodies -------------------------------------------------------------------------------
+
+    def _run_bodies(self, order: list[str]) -> SwapReport | None:
+        others: dict[int, ModuleType] = {}
+        for name in order:
+            shadow = self.shadows[name]
+            try:
+                shadow.run(others)
+            except BodyFailed as failure:
+                patcher().take_tracked()
+                return _refused([self.targets[name]], {name: str(failure)}, "body")
+            others[id(shadow.loaded.module)] = shadow.module
+        others.clear()
+        return None
+
+    # The exchange ---------------------------------------------------------------------------------
+
+    def _exchange(self, order: list[str]) -> tuple[list[Changing] | None, float]:
+        collecting = gc.isenabled()
+        gc.disable()  # what is planned for must be there when it is done
+        try:
+            return self._exchange_now(order)
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _exchange_now(self, order: list[str]) -> tuple[list[Changing] | None, float]:
+        # Before anything of ours holds new objects: it would be taken for a user's.
+        objects = gc.get_objects()
+        tracked = patcher().take_tracked()
+        found = patcher().functions_in(objects)
+        changing = [Changing(self.lineages[name], self.shadows[name]) for name in order]
+        olds: dict[int, Any] = {}
+        for one in changing:
+            olds |= module_pairs(one.shadow)
+            one.pairs.find_classes(olds)
+        for one in changing:
+            one.pairs.find_functions(found, olds)
+            for reason in one.pairs.refusals:
+                self._note(one.name, f"{reason}. Restart the program")
+        others = self._others()
+        entries, redirected, problems = pointer_entries(changing, others)
+        self.redirected = tuple(sorted(redirected))
+        for problem in problems:
+            self._note(changing[0].name, f"{problem}. Restart the program")
+        if self.reasons:
+            return None, 0.0
+        plan = make_plan(changing, olds, objects, tracked, others)
+        plan.entries += entries
+        try:
+            critical = self._commit(plan, changing)
+        except Exception as error:
+            for one in changing:
+                self._note(one.name, f"{type(error).__name__}: {error}. Restart the program")
+            return None, 0.0
+        return changing, critical
+
+    def _commit(self, plan: Any, changing: list[Changing]) -> float:
+        began = time.perf_counter()
+        journal = patcher().commit(plan, changing[0].shadow.image)
+        critical = time.perf_counter() - began
+        for one in changing:
+            self._settle(one)
+        del journal  # what was displaced may go, and run its destructors, only now
+        return critical
+
+    def _others(self) -> dict[str, Lineage]:
+        """The lineages of all other loaded modules that have one."""
+        found = {}
+        for name, loaded in loaded_modules().items():
+            if name in self.targets:
+                continue
+            try:
+                found[name] = lineage_of(loaded)
+            except Unknown:
+                continue  # no pointers of its are known; it can have got none but by its own build
+        return found
+
+    def _settle(self, one: Changing) -> None:
+        """Note what runs now."""
+        shadow, module = one.shadow, one.shadow.loaded.module
+        generation: Generation = shadow.generation()
+        for facts, kind, row in zip(
+            shadow.facts.types, shadow.image.types, patcher().tables_of(shadow.image), strict=True
+        ):
+            name = str(facts["name"])
+            if name in one.lineage.tables and type.__subclasses__(kind):
+                # Instances of a subclass that the body made may point to the new table itself.
+                one.lineage.tables[name].append(row[0])
+        add_generation(one.lineage, generation)
+        shadow.loaded.loader.mapped = shadow.loader.mapped
+        module.__dict__["__cached__"] = shadow.path
+        if module.__spec__ is not None:
+            module.__spec__.cached = shadow.path
+
+    # Afterwards -----------------------------------------------------------------------------------
+
+    def _after(self, states: dict[str, Any]) -> None:
+        for name, target in self.targets.items():
+            hook: Callable[[Any], object] | None = vars(target.loaded.module).get("__cyhot_after__")
+            if hook is None:
+                continue
+            try:
+                hook(states.get(name))
+            except Exception:
+                sys.excepthook(*sys.exc_info())
+
+    def _told(self, one: Changing) -> Swapped:
+        classes = [old.__qualname__ for old, _ in (*one.pairs.classes, *one.pairs.python)]
+        notes = dict.fromkeys((*one.notes, *one.pairs.notes))
+        return Swapped(
+            one.name,
+            one.shadow.loaded.loader.source.path,
+            one.shadow.path,
+            len(one.pairs.functions) + len(one.pairs.builtins),
+            tuple(classes),
+            tuple(one.kept),
+            tuple(one.removed),
+            tuple(notes),
+        )
+
+
+def _clear_caches(changing: list[Changing]) -> None:
+    """Forget what old code computed: results that ``functools.lru_cache`` kept."""
+    changed = {id(old) for one in changing for old, _ in one.pairs.functions}
+    for one in gc.get_objects():
+        if isinstance(one, _LRU) and id(getattr(one, "__wrapped__", None)) in changed:
+            one.cache_clear()
+
+
+_LRU = type(functools.lru_cache(types.SimpleNamespace))
