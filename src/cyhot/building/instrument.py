@@ -16,6 +16,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 VERSION = 1
 """Of the tables' layout: `live` reads none but its own."""
@@ -71,8 +72,8 @@ class Facts:
         refusal: Why the module cannot be swapped, ``""`` if it can.
         functions: For each Python function: whether it is made anew each time that the one around
             it is called, and the text of what it captures and of its computed defaults.
-        types: For each cdef class: its name, the text of its instances' layout, the entries of its method
-            table.
+        types: For each cdef class: its name, the text of its instances' layout, the entries of its
+            method table.
         variables: For each C variable: its name and the text of its type.
         pointers: For each pointer to another module's function or variable: that module, and the
             name there.
@@ -83,9 +84,9 @@ class Facts:
     name: str
     cython: str = ""
     refusal: str = ""
-    functions: list[dict[str, object]] = field(default_factory=list)
-    types: list[dict[str, object]] = field(default_factory=list)
-    variables: list[dict[str, object]] = field(default_factory=list)
+    functions: list[dict[str, Any]] = field(default_factory=list)
+    types: list[dict[str, Any]] = field(default_factory=list)
+    variables: list[dict[str, Any]] = field(default_factory=list)
     pointers: list[dict[str, str]] = field(default_factory=list)
     cimports: list[str] = field(default_factory=list)
     guards: list[str] = field(default_factory=list)

@@ -508,27 +508,47 @@ cdef class Seeker:
         return found
 
 
-def functions_in(list objects):
-    """Cython's function objects among some objects, each with the address of its PyMethodDef."""
-    cdef list found = []
+def survey(list objects, cache_type):
+    """What a swap has to know of among some objects.
+
+    Args:
+        objects: All objects that the collector knows.
+        cache_type: The class of what ``functools.lru_cache`` makes.
+
+    Returns:
+        Cython's function objects, each with the address of its PyMethodDef; the classes; and the
+        instances of ``cache_type``.
+    """
+    cdef list functions = [], classes = [], caches = []
     cdef PyTypeObject *kind
+    cdef PyTypeObject *of_caches = <PyTypeObject *><PyObject *>cache_type
     cdef PyTypeObject *known[4]
+    cdef PyTypeObject *other = NULL
     cdef size_t many = 0, at
     cdef Py_ssize_t index
     cdef PyObject *one
     for index in range(len(objects)):
         one = <PyObject *>objects[index]
         kind = Py_TYPE(one)
+        if kind == other:
+            continue
+        if PyType_Check(one):
+            classes.append(<object>one)
+            continue
+        if kind == of_caches:
+            caches.append(<object>one)
+            continue
         for at in range(many):
             if known[at] == kind:
-                found.append((<object>one, <uintptr_t>cyhot_c_function(one).m_ml))
                 break
         else:
-            if many < 4 and _is_function_type(kind):
-                known[many] = kind
-                many += 1
-                found.append((<object>one, <uintptr_t>cyhot_c_function(one).m_ml))
-    return found
+            if many == 4 or not _is_function_type(kind):
+                other = kind  # the next one is probably of the same type
+                continue
+            known[many] = kind
+            many += 1
+        functions.append((<object>one, <uintptr_t>cyhot_c_function(one).m_ml))
+    return functions, classes, caches
 
 
 cdef bint _is_function_type(PyTypeObject *kind) noexcept:
@@ -936,8 +956,6 @@ cdef int replace_in(Journal journal, holder, dict olds, Seeker seeker) except -1
     cdef PyObject **words
     cdef size_t index, many
     cdef uintptr_t wanted
-    if <uintptr_t>Py_TYPE(one) in olds:
-        journal.set_class(holder, olds[<uintptr_t>Py_TYPE(one)])
     if PyDict_Check(one):
         replace_in_dict(journal, holder, olds)
     elif PyList_Check(one):
@@ -1038,8 +1056,8 @@ cdef int rebase(Journal journal, kind, dict olds) except -1:
     """Have a cdef class that is new derive from old classes instead of their new versions."""
     cdef type_object *one = <type_object *><PyObject *>kind
     cdef uintptr_t base = <uintptr_t>one.tp_base
-    if base in olds:
-        journal.write_object(<PyObject **>&one.tp_base, <PyObject *>olds[base])
+    if base in olds:  # a static type owns no reference to its base
+        journal.write(&one.tp_base, <void *><PyObject *>olds[base])
     for base_of in one_bases(kind):
         add_subclass(journal, base_of, kind)
     journal.note_modified(<PyTypeObject *>one)
@@ -1172,6 +1190,9 @@ cdef int _commit(Journal journal, plan, Image layout) except -1:
                 if base in plan.old_classes:
                     add_subclass(journal, base, holder)
             journal.note_modified(<PyTypeObject *><PyObject *>holder)
+    for holder in plan.holders:  # now that the new classes have the old ones for bases
+        if <uintptr_t>Py_TYPE(<PyObject *>holder) in olds:
+            journal.set_class(holder, olds[<uintptr_t>Py_TYPE(<PyObject *>holder)])
     for kind in plan.made:
         rebase(journal, kind, olds)
     for image, kinds in plan.images:

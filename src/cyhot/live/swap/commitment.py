@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import gc
+import types
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,10 +44,33 @@ class Changing:
         return self.shadow.loaded.name
 
 
+class Heap:
+    """What the collector knows, looked through once.
+
+    Attributes:
+        objects: All of it.
+        functions: Cython's function objects, each with the address of what it was made from.
+        classes: The classes, but for those of C.
+        caches: What ``functools.lru_cache`` made.
+    """
+
+    __slots__ = ("caches", "classes", "functions", "objects")
+
+    def __init__(self) -> None:
+        self.objects: list[Any] = gc.get_objects()
+        found = patcher().survey(self.objects, _LRU)
+        self.functions: list[tuple[Any, int]] = found[0]
+        self.classes: list[type] = found[1]
+        self.caches: list[Any] = found[2]
+
+
+_LRU = type(functools.lru_cache(types.SimpleNamespace))
+
+
 def make_plan(
     changing: list[Changing],
     olds: dict[int, Any],
-    objects: list[Any],
+    heap: Heap,
     tracked: set[int],
     others: dict[str, Lineage],
 ) -> Any:
@@ -53,7 +79,7 @@ def make_plan(
     Args:
         changing: The modules that change.
         olds: The old object for the address of each new one.
-        objects: All objects that the collector knows, as they were when the bodies had run.
+        heap: The objects of the process, as they were when the bodies had run.
         tracked: Addresses of the instances of new cdef classes that the bodies made.
         others: The lineages of the modules that do not change, by name.
     """
@@ -66,13 +92,13 @@ def make_plan(
         _add_functions(plan, one)
         _add_classes(plan, one)
         _add_names(plan, one)
-        _add_images(plan, one.lineage, one.shadow.generation())
+        _add_images(plan, one.lineage, one.shadow.generation)
     for lineage in others.values():
         _add_images(plan, lineage, None)
     _add_tables(plan, changing, others)
     _add_instances(plan, changing, tracked)
     plan.old_classes = frozenset(olds[key] for key in olds if isinstance(olds[key], type))
-    _add_holders(plan, changing, objects)
+    _add_holders(plan, changing, heap)
     return plan
 
 
@@ -81,12 +107,12 @@ def _add_functions(plan: Any, one: Changing) -> None:
     plan.builtins += one.pairs.builtins
     for old, new in one.pairs.functions:
         _add_signatures(plan, one, old, new)
-    new = one.shadow.generation()
+    new = one.shadow.generation
     rows = {key: at for at, key in enumerate(new.keys)}
     for generation in one.lineage.generations:
         for at, key in enumerate(generation.keys):
             if key in rows:
-                _add_definition(plan, one, generation, at, new, rows[key])
+                _add_definition(plan, one, (generation, at), (new, rows[key]))
 
 
 def _add_signatures(plan: Any, one: Changing, old: Any, new: Any) -> None:
@@ -101,9 +127,11 @@ def _add_signatures(plan: Any, one: Changing, old: Any, new: Any) -> None:
 
 
 def _add_definition(
-    plan: Any, one: Changing, old: Generation, at: int, new: Generation, index: int
+    plan: Any, one: Changing, of: tuple[Generation, int], to: tuple[Generation, int]
 ) -> None:
-    before, after = old.image.definitions[at], new.image.definitions[index]
+    """Lead functions that are made again and again, and closures, to the new code."""
+    (old, at), (new, index) = of, to
+    before, after = old.definitions[at], new.definitions[index]
     was, now = old.facts.functions[at], new.facts.functions[index]
     if is_compatible(was, now) and patcher().same_call(before, after):
         plan.definitions.append((before, after))
@@ -211,10 +239,13 @@ def _add_tables(plan: Any, changing: list[Changing], others: dict[str, Lineage])
             plan.homes.append((one.shadow.image, index, homes[0]))
             for home in homes:
                 plan.entries += [(home + 8 * at, value) for at, value in enumerate(after)]
-    for lineage in others.values():
+    # Derived classes that are not made anew have copies: those of other modules, and removed ones.
+    renewed = {id(kind) for kind, _, _ in changed}
+    for lineage in (*others.values(), *(one.lineage for one in changing)):
         for name, tables in lineage.tables.items():
+            kind = lineage.classes[name]
             for base, before, after in changed:
-                if issubclass(lineage.classes[name], base):
+                if id(kind) not in renewed and issubclass(kind, base):
                     plan.entries += _inherited(tables, lineage.table_entries(name), before, after)
 
 
@@ -226,7 +257,7 @@ def _inherited(
         (table + 8 * at, after[at])
         for table in tables
         for at, value in enumerate(before)
-        if entries[at] == value and after[at] != value
+        if at < len(after) and entries[at] == value and after[at] != value
     ]
 
 
@@ -245,14 +276,17 @@ def _add_instances(plan: Any, changing: list[Changing], tracked: set[int]) -> No
             plan.instances.append((address, *homes[id(kind)]))
 
 
-def _add_holders(plan: Any, changing: list[Changing], objects: list[Any]) -> None:
+def _add_holders(plan: Any, changing: list[Changing], heap: Heap) -> None:
     own = {id(one.shadow) for one in changing}
-    found = patcher().Seeker(list(plan.olds)).holders(objects)
-    plan.holders = [one for one in found if id(one) not in own and id(one) not in plan.olds]
+    found = patcher().Seeker(list(plan.olds)).holders(heap.objects)
+    plan.holders = [
+        one
+        for one in found
+        if id(one) not in own and (isinstance(one, type) or id(one) not in plan.olds)
+    ]
     dicts = {id(one) for one in plan.holders if isinstance(one, dict)}
-    for one in objects:
-        if isinstance(one, type):
-            _note_owner(plan, one, dicts)
+    for one in heap.classes:
+        _note_owner(plan, one, dicts)
     for image, _ in plan.images:
         for one in image.used_types:
             if one is not None:

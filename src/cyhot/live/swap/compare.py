@@ -12,13 +12,16 @@ Key = tuple[str, int]
 """A function's qualified name, and which of those with that name it is."""
 
 
-def refusals(old: Facts, new: Facts, first_tables: Mapping[str, int]) -> list[str]:
+def refusals(
+    old: Facts, new: Facts, tables: Mapping[str, Sequence[str]], rooms: Mapping[str, int]
+) -> list[str]:
     """Why a new version's cdef classes cannot take the place of the old ones.
 
     Args:
         old: The version that runs.
         new: The one that is to.
-        first_tables: The number of methods in each class's table when the module was imported.
+        tables: The longest table of C methods that each class has had.
+        rooms: The number of methods that each class's table has room for.
 
     Returns:
         Sentences, one a class.
@@ -33,7 +36,9 @@ def refusals(old: Facts, new: Facts, first_tables: Mapping[str, int]) -> list[st
             found.append(
                 f"cdef class {name}: {difference}; the instances that there are cannot be changed"
             )
-        elif reason := _table_refusal(before[name]["table"], one["table"], first_tables.get(name)):
+        elif reason := _table_refusal(
+            tables.get(name, ()), [str(entry) for entry in one["table"]], rooms.get(name, 0)
+        ):
             found.append(f"cdef class {name}: {reason}")
     return found
 
@@ -76,16 +81,15 @@ def _told(field: tuple[str, str]) -> str:
     return f"'{text}'" + (f" in struct {struct.rpartition('_')[2]}" if inner else "")
 
 
-def _table_refusal(old: object, new: object, first: int | None) -> str:
-    before, after = list(old or ()), list(new or ())  # type: ignore[call-overload]
-    if after[: len(before)] != before:
+def _table_refusal(old: Sequence[str], new: Sequence[str], room: int) -> str:
+    if not old and new:
+        return "it had no C methods and has some"
+    if any(was != now for was, now in zip(old, new, strict=False)):
         return (
             "its C methods changed (only new ones behind all others, in a class that no cdef "
             "class derives from, can be added while the program runs)"
         )
-    if bool(before) != bool(after):
-        return "it had no C methods and has some"
-    if first is not None and len(after) > first + SPARE:
+    if len(new) > room:
         return f"more than {SPARE} C methods were added since it was imported"
     return ""
 

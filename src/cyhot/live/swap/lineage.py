@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from ...building.instrument import Facts, facts_of
+from ...building.instrument import SPARE, Facts, facts_of
 from ...hook.loader import Loader
 from .compare import Key, keys
 from .patcher import patcher
@@ -55,14 +55,20 @@ class Generation:
     Attributes:
         image: Its tables in memory, an ``Image`` of the patcher's.
         facts: What it is compared by.
-        keys: The key of each of its functions.
         path: The image in the store.
+        keys: The key of each of its functions.
+        definitions: The address of what each of them is made from.
     """
 
     image: Any
     facts: Facts
-    keys: list[Key]
     path: str
+    keys: list[Key] = field(init=False)
+    definitions: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.keys = keys(self.image.qualified_names)
+        self.definitions = self.image.definitions
 
 
 @dataclass(slots=True)
@@ -75,14 +81,16 @@ class Lineage:
         classes: The cdef classes that are in use, by name: the first of that name that there was.
         tables: For each of them the addresses of the method tables that instances point to; the
             first is the one that new instances get.
-        first_tables: The number of methods in each table when the module was imported.
+        methods: The longest table of C methods that each of them has had, as text.
+        rooms: The number of methods that each of those tables has room for.
     """
 
     module: ModuleType
     generations: list[Generation] = field(default_factory=list)
     classes: dict[str, type] = field(default_factory=dict)
     tables: dict[str, list[int]] = field(default_factory=dict)
-    first_tables: dict[str, int] = field(default_factory=dict)
+    methods: dict[str, list[str]] = field(default_factory=dict)
+    rooms: dict[str, int] = field(default_factory=dict)
 
     @property
     def last(self) -> Generation:
@@ -94,20 +102,13 @@ class Lineage:
         return {
             address: key
             for generation in self.generations
-            for address, key in zip(generation.image.definitions, generation.keys, strict=True)
+            for address, key in zip(generation.definitions, generation.keys, strict=True)
         }
 
     def table_entries(self, name: str) -> list[int]:
         """The C methods that a class's instances have now, as addresses."""
-        tables, many = self.tables.get(name), self._many(name)
-        return list(patcher().words_at(tables[0], many)) if tables else []
-
-    def _many(self, name: str) -> int:
-        for generation in reversed(self.generations):
-            for one in generation.facts.types:
-                if one["name"] == name:
-                    return len(one["table"])  # type: ignore[arg-type]
-        return 0
+        tables = self.tables.get(name)
+        return list(patcher().words_at(tables[0], len(self.methods[name]))) if tables else []
 
 
 class Unknown(Exception):
@@ -131,7 +132,7 @@ def lineage_of(loaded: Loaded) -> Lineage:
     if image is None:
         raise Unknown(NO_TABLES)
     lineage = Lineage(loaded.module)
-    add_generation(lineage, Generation(image, facts, keys(image.qualified_names), loaded.image))
+    add_generation(lineage, Generation(image, facts, loaded.image))
     _lineages[loaded.name] = lineage
     return lineage
 
@@ -140,15 +141,15 @@ def add_generation(lineage: Lineage, generation: Generation) -> None:
     """Note the image that runs from now on, with its classes in use and their tables."""
     lineage.generations.append(generation)
     used = generation.image.used_types
-    for facts, kind, row in zip(
-        generation.facts.types, used, patcher().tables_of(generation.image), strict=True
-    ):
+    rows = patcher().tables_of(generation.image)
+    for facts, kind, (_, entries, table, _) in zip(generation.facts.types, used, rows, strict=True):
         name = str(facts["name"])
         lineage.classes[name] = kind
-        _, entries, table, _ = row
         if table and name not in lineage.tables:
             lineage.tables[name] = [table]
-            lineage.first_tables[name] = entries
+            lineage.rooms[name] = entries + SPARE
+        if len(facts["table"]) > len(lineage.methods.get(name, ())):
+            lineage.methods[name] = facts["table"]
 
 
 NO_TABLES = (

@@ -105,7 +105,9 @@ class Pairs:
             olds: Takes the old one by the new's address.
         """
         before = self._lineage.definitions()
-        now = dict(zip(self._shadow.image.definitions, self._shadow.generation().keys, strict=True))
+        now = dict(
+            zip(self._shadow.generation.definitions, self._shadow.generation.keys, strict=True)
+        )
         unclear = ambiguous(list(self._lineage.last.keys), list(now.values()))
         old_by_key: dict[Key, list[Any]] = {}
         new_by_key: dict[Key, list[Any]] = {}

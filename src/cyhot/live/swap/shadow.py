@@ -9,7 +9,6 @@ from typing import Any
 
 from ...building.instrument import Facts
 from ...hook.loader import Loader
-from .compare import keys
 from .lineage import NO_TABLES, Generation, Loaded, Unknown, read_facts
 from .patcher import patcher
 
@@ -34,9 +33,12 @@ class Shadow:
         facts: What it is compared by.
         path: The image in the store.
         loader: What loaded it.
+        generation: What is kept of it once its code runs; there once its body ran.
     """
 
-    __slots__ = ("facts", "image", "loaded", "loader", "module", "path")
+    __slots__ = ("facts", "generation", "image", "loaded", "loader", "module", "path")
+
+    generation: Generation
 
     def __init__(self, loaded: Loaded, path: str) -> None:
         """Map the image; nothing of it runs.
@@ -84,10 +86,7 @@ class Shadow:
         finally:
             self.image.substitute_imports(None)
             self.image.untrack()
-
-    def generation(self) -> Generation:
-        """What is kept of it once its code runs."""
-        return Generation(self.image, self.facts, keys(self.image.qualified_names), self.path)
+        self.generation = Generation(self.image, self.facts, self.path)
 
 
 def _told(error: BaseException) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import sys
 import time
-import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -14,10 +12,9 @@ from typing import Any
 
 from ...errors import CompileError, SwapError
 from ..report import Swapped, SwapReport, Unswapped
-from .commitment import Changing, make_plan, pointer_entries
+from .commitment import Changing, Heap, make_plan, pointer_entries
 from .compare import in_order, refusals
 from .lineage import (
-    Generation,
     Lineage,
     Loaded,
     Unknown,
@@ -107,7 +104,6 @@ class _Swap:
         done, critical = self._exchange(order)
         if done is None:
             return self._refuse()
-        _clear_caches(done)
         self._after(states)
         return SwapReport(
             tuple(self._told(one) for one in done), redirected=self.redirected, critical=critical
@@ -127,11 +123,11 @@ class _Swap:
             if old.cython != shadow.facts.cython:
                 self._note(
                     name,
-                    f"it was compiled by Cython {old.cython} and is by {shadow.facts.cython}, whose "
-                    "functions have another layout. Restart the program",
+                    f"it was compiled by Cython {old.cython} and is by {shadow.facts.cython}, "
+                    "whose functions have another layout. Restart the program",
                 )
                 continue
-            for reason in refusals(old, shadow.facts, lineage.first_tables):
+            for reason in refusals(old, shadow.facts, lineage.methods, lineage.rooms):
                 self._note(name, f"{reason}. Restart the program")
 
     def _note(self, name: str, reason: str) -> None:
@@ -183,16 +179,15 @@ class _Swap:
 
     def _exchange_now(self, order: list[str]) -> tuple[list[Changing] | None, float]:
         # Before anything of ours holds new objects: it would be taken for a user's.
-        objects = gc.get_objects()
+        heap = Heap()
         tracked = patcher().take_tracked()
-        found = patcher().functions_in(objects)
         changing = [Changing(self.lineages[name], self.shadows[name]) for name in order]
         olds: dict[int, Any] = {}
         for one in changing:
             olds |= module_pairs(one.shadow)
             one.pairs.find_classes(olds)
         for one in changing:
-            one.pairs.find_functions(found, olds)
+            one.pairs.find_functions(heap.functions, olds)
             for reason in one.pairs.refusals:
                 self._note(one.name, f"{reason}. Restart the program")
         others = self._others()
@@ -202,7 +197,7 @@ class _Swap:
             self._note(changing[0].name, f"{problem}. Restart the program")
         if self.reasons:
             return None, 0.0
-        plan = make_plan(changing, olds, objects, tracked, others)
+        plan = make_plan(changing, olds, heap, tracked, others)
         plan.entries += entries
         try:
             critical = self._commit(plan, changing)
@@ -210,6 +205,7 @@ class _Swap:
             for one in changing:
                 self._note(one.name, f"{type(error).__name__}: {error}. Restart the program")
             return None, 0.0
+        _clear_caches(heap, changing)
         return changing, critical
 
     def _commit(self, plan: Any, changing: list[Changing]) -> float:
@@ -236,7 +232,6 @@ class _Swap:
     def _settle(self, one: Changing) -> None:
         """Note what runs now."""
         shadow, module = one.shadow, one.shadow.loaded.module
-        generation: Generation = shadow.generation()
         for facts, kind, row in zip(
             shadow.facts.types, shadow.image.types, patcher().tables_of(shadow.image), strict=True
         ):
@@ -244,7 +239,7 @@ class _Swap:
             if name in one.lineage.tables and type.__subclasses__(kind):
                 # Instances of a subclass that the body made may point to the new table itself.
                 one.lineage.tables[name].append(row[0])
-        add_generation(one.lineage, generation)
+        add_generation(one.lineage, shadow.generation)
         shadow.loaded.loader.mapped = shadow.loader.mapped
         module.__dict__["__cached__"] = shadow.path
         if module.__spec__ is not None:
@@ -277,12 +272,9 @@ class _Swap:
         )
 
 
-def _clear_caches(changing: list[Changing]) -> None:
+def _clear_caches(heap: Heap, changing: list[Changing]) -> None:
     """Forget what old code computed: results that ``functools.lru_cache`` kept."""
     changed = {id(old) for one in changing for old, _ in one.pairs.functions}
-    for one in gc.get_objects():
-        if isinstance(one, _LRU) and id(getattr(one, "__wrapped__", None)) in changed:
-            one.cache_clear()
-
-
-_LRU = type(functools.lru_cache(types.SimpleNamespace))
+    for cache in heap.caches:
+        if id(getattr(cache, "__wrapped__", None)) in changed:
+            cache.cache_clear()
