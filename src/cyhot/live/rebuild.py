@@ -13,7 +13,7 @@ from ..hook.session import Session
 from ..settings import pyproject_places
 from .affected import Inputs, affected
 
-_EVERYWHERE = frozenset({"pyproject.toml", "__init__.py", "__init__.pyx", "__init__.pxd"})
+EVERYWHERE = frozenset({"pyproject.toml", "__init__.py", "__init__.pyx", "__init__.pxd"})
 """Files that say what modules are called, and how they are built."""
 
 
@@ -80,7 +80,7 @@ class Rebuilder:
         """
         known = self._sources.keys()
         self._look()
-        if any(os.path.basename(path) in _EVERYWHERE for path in batch):
+        if any(os.path.basename(path) in EVERYWHERE for path in batch):
             return self._build(list(self._sources.values()))
         return self._build([
             source
