@@ -1,0 +1,345 @@
+"""The program's side of ``cyhot run``: runs it as ``python`` would, and says what it is made of.
+
+Invariant: the program finds what plain ``python`` gives it: ``__main__``, ``sys.argv``,
+``sys.path``, tracebacks, signals and exit status. So nothing of the standard library is imported
+here that starting Python and `cyhot.install` have not imported (a user's module may have its
+name), and the thread that looks at ``sys.modules`` is none of the `threading` module's.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import sys
+from _thread import allocate_lock, start_new_thread
+from importlib.machinery import SourceFileLoader
+from time import sleep, time_ns
+
+from ..events import BuildFailed, BuildStarted, Event, SwapFailed, subscribe
+from ..hook import install
+from ..hook.loader import Loader
+from ..hook.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType, TracebackType
+
+    Settings = dict[str, object]
+
+BOOT = (
+    "import sys; sys.flags.safe_path or sys.path.pop(0); "
+    "from cyhot.live.program import main; main()"
+)
+"""What the program's interpreter is started with, by ``-c``."""
+PYTHON, BUILT = "py", "built"
+"""Kinds of files: what Python reads, and what images are built from."""
+_LOOK_EVERY = 0.5
+_OURS = (__file__, "<string>", "<frozen runpy>", "<frozen importlib")
+_SPAWNING = frozenset(
+    f"multiprocessing.popen_{way}" for way in ("spawn_posix", "spawn_win32", "forkserver")
+)
+_LIBRARY = os.path.dirname(os.__file__)
+_CYHOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def main() -> None:
+    """Run the program that the command line names; see `cyhot.live.child`."""
+    _, encoded, *args = sys.argv
+    pipe, blocked, settings, is_module = marshal.loads(bytes.fromhex(encoded))
+    _unblock(blocked)
+    reporter = _Reporter(_opened(pipe), bool(settings.get("watch", True)))
+    subscribe(reporter.hear)
+    install(**settings)
+    sys.meta_path.insert(0, _Imports(reporter, settings))
+    start_new_thread(reporter.look_again_and_again, ())
+    try:
+        _run(args[0], args[1:], is_module)
+    except BaseException as error:
+        reporter.failed(error)
+        _hide_our_frames()
+        raise
+
+
+def _unblock(numbers: list[int]) -> None:
+    """Let signals through: cyhot waits for them blocked, and a new process inherits that."""
+    if numbers:
+        import _signal
+
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, numbers)
+
+
+def _opened(pipe: int) -> int:
+    """The pipe's end, which the program's own children do not get."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.set_handle_inheritable(pipe, False)
+        return msvcrt.open_osfhandle(pipe, os.O_WRONLY)
+    os.set_inheritable(pipe, False)
+    return pipe
+
+
+# Running it as Python does --------------------------------------------------------------------
+
+
+def _run(target: str, args: list[str], is_module: bool) -> None:
+    main = vars(sys.modules["__main__"])
+    for name in ("sys", "main"):  # what BOOT left
+        main.pop(name, None)
+    sys.argv = ["-m" if is_module else target, *args]
+    if is_module or _is_container(target):
+        import runpy
+
+        if not is_module:
+            sys.path.insert(0, target)
+        elif not sys.flags.safe_path:
+            sys.path.insert(0, os.getcwd())
+        # What `python -m` itself calls.
+        runpy._run_module_as_main(target if is_module else "__main__", is_module)  # type: ignore[attr-defined]
+        return
+    _run_script(target, main)
+
+
+def _is_container(path: str) -> bool:
+    """Whether it is a folder or an archive, with a ``__main__.py``."""
+    if path.endswith(".py"):
+        return os.path.isdir(path)
+    from pkgutil import get_importer
+
+    return get_importer(path) is not None
+
+
+def _run_script(script: str, main: dict[str, object]) -> None:
+    path = os.path.join(os.getcwd(), script.removeprefix(f".{os.sep}"))  # as Python spells it
+    if not sys.flags.safe_path:
+        sys.path.insert(0, os.path.dirname(os.path.realpath(script)))
+    loader = SourceFileLoader("__main__", path)
+    main |= {"__file__": path, "__cached__": None, "__loader__": loader}
+    try:
+        text = loader.get_data(path)
+    except OSError as error:
+        print(
+            f"{sys.executable}: can't open file {path!r}: [Errno {error.errno}] {error.strerror}",
+            file=sys.stderr,
+        )
+        raise SystemExit(2) from None
+    exec(compile(text, path, "exec", dont_inherit=True), main)
+
+
+def _hide_our_frames() -> None:
+    """Have the exception that ends the program shown as if Python had run it."""
+    shown_by = sys.excepthook
+
+    def show(
+        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        while traceback and traceback.tb_frame.f_code.co_filename.startswith(_OURS):
+            traceback = traceback.tb_next
+        shown_by(kind, error.with_traceback(traceback), traceback)
+
+    sys.excepthook = show
+
+
+# Saying what it is made of --------------------------------------------------------------------
+
+
+class _Reporter:
+    """Tells cyhot, through a pipe, which files the program has been made of so far.
+
+    Args:
+        pipe: The end to write to.
+        swaps: Whether what images are built from is somebody else's to watch.
+    """
+
+    def __init__(self, pipe: int, swaps: bool) -> None:
+        self.last = time_ns()
+        self.began = {"__main__": self.last}
+        self._pipe = pipe
+        self._swaps = swaps
+        self._pid = os.getpid()
+        self._start = self.last
+        self._seen = 0
+        self._told: set[str] = set()
+        self._looking = allocate_lock()  # protects what was seen and told, and the pipe
+
+    def look_again_and_again(self) -> None:
+        """Tell of what was imported, for as long as the program runs."""
+        while True:
+            sleep(_LOOK_EVERY)
+            with self._looking:
+                self._look()
+
+    def hear(self, event: Event) -> None:
+        """Tell of what does not compile, and of what cannot be swapped in."""
+        if os.getpid() != self._pid:
+            return
+        match event:
+            case SwapFailed(restart=names) if names:
+                with self._looking:
+                    self._send(("restart", tuple(names)))
+            case BuildStarted(path=path):
+                self._tell_built([path])
+            case BuildFailed(path=path, diagnostics=found):
+                self._tell_built([path, *(one.path for one in found)])
+
+    def failed(self, error: BaseException) -> None:
+        """Tell of all that an exception may have come from, as the program ends with it."""
+        if os.getpid() != self._pid or (isinstance(error, SystemExit) and not error.code):
+            return
+        with self._looking:
+            self._seen, self._swaps = 0, False
+            self._look()
+            found = {}
+            for one in _chain(error):
+                for path, module in _places(one):
+                    found[path] = (PYTHON, self.began.get(module, self.last))
+                for path in _missing(one):
+                    found[path] = (PYTHON, 0)
+            self._tell(found)
+
+    def _look(self) -> None:
+        modules = tuple(sys.modules.items())
+        if len(modules) == self._seen:
+            return
+        self._seen = len(modules)
+        found = {}
+        for name, module in modules:
+            for path, kind in self._sources(module):
+                if path not in self._told:
+                    found[path] = (kind, self.began.get(name, self._start))
+        self._tell(found)
+
+    def _sources(self, module: ModuleType) -> Iterator[tuple[str, str]]:
+        try:
+            # Not by attribute: that is what loads a lazy module.
+            names = object.__getattribute__(module, "__dict__")
+        except AttributeError:
+            return  # anything can be put into sys.modules
+        path, spec = names.get("__file__"), names.get("__spec__")
+        if not isinstance(path, str) or not _is_users(path):
+            return
+        loader = getattr(spec, "loader", None)
+        if isinstance(loader, Loader):
+            for built_from in () if self._swaps else _inputs(loader):
+                yield built_from, BUILT
+        elif path.endswith((".py", ".pyw")):
+            yield path, PYTHON
+
+    def _tell_built(self, paths: list[str]) -> None:
+        with self._looking:
+            self._tell({path: (BUILT, self.last) for path in paths})
+
+    def _tell(self, found: dict[str, tuple[str, int]]) -> None:
+        found = {os.path.abspath(path): what for path, what in found.items() if _is_users(path)}
+        self._told |= found.keys()
+        if found:
+            self._send(("files", found))
+
+    def _send(self, message: tuple[str, object]) -> None:
+        data = memoryview(marshal.dumps(message))
+        try:
+            while data:
+                data = data[os.write(self._pipe, data) :]
+        except OSError:
+            pass  # cyhot was killed: the program goes on without it
+
+
+class _Imports:
+    """First on ``sys.meta_path``: notes when each import began, and finds nothing.
+
+    A file that was changed after that may not be what the program has.
+    """
+
+    def __init__(self, reporter: _Reporter, settings: Settings) -> None:
+        self._reporter = reporter
+        self._settings = settings
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Note the time."""
+        self._reporter.last = self._reporter.began[name] = time_ns()
+        if name in _SPAWNING:
+            _have_it_installed_in_spawned(self._settings)
+
+
+def _inputs(loader: Loader) -> tuple[str, ...]:
+    """The files that a module was built from."""
+    # A session of its own: the program's is not made for two threads.
+    session = Session(loader.session.installed, loader.session.origin)
+    request = session.request(loader.source)
+    records = request.store.records(request.key) if request.store else []
+    found = [row[0] for row in records[0].files] if records else []
+    return (loader.source.path, *found)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and those that led to it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _places(error: BaseException) -> Iterator[tuple[str, str]]:
+    """The files that an exception came through, each with its module's name."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        yield frame.f_code.co_filename, str(frame.f_globals.get("__name__"))
+        traceback = traceback.tb_next
+    if isinstance(error, SyntaxError) and error.filename:
+        yield error.filename, ""
+
+
+def _missing(error: BaseException) -> Iterator[str]:
+    """Where a module that was not found could appear."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return
+    parent, _, name = error.name.rpartition(".")
+    for folder in getattr(sys.modules.get(parent), "__path__", ()) if parent else sys.path:
+        for path in (f"{name}.py", f"{name}.pyx", os.path.join(name, "__init__.py")):
+            yield os.path.join(folder, path)
+
+
+def _is_users(path: str) -> bool:
+    """Whether a file is neither installed, nor Python's, nor cyhot's own."""
+    if path.startswith("<") or path.startswith((_LIBRARY + os.sep, _CYHOT + os.sep)):
+        return False
+    return not {"site-packages", "dist-packages"}.intersection(path.split(os.sep))
+
+
+# Processes that it spawns -----------------------------------------------------------------------
+
+
+class _Installed:
+    """Unpickled, it installs the hook."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __reduce__(self) -> tuple[object, tuple[Settings]]:
+        return install_in_spawned, (self._settings,)
+
+
+def install_in_spawned(settings: Settings) -> None:
+    """Install the hook in a process that `multiprocessing` has started.
+
+    Args:
+        settings: What `cyhot.install` is given.
+    """
+    install(**settings)
+
+
+def _have_it_installed_in_spawned(settings: Settings) -> None:
+    """Have the hook in spawned processes before they run ``__main__`` again."""
+    from multiprocessing import spawn
+
+    prepared = spawn.get_preparation_data
+    if getattr(prepared, "__module__", "") == __name__:
+        return
+
+    def get_preparation_data(name: str) -> dict[str, object]:
+        return {"cyhot": _Installed(settings), **prepared(name)}
+
+    spawn.get_preparation_data = get_preparation_data
