@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from .program import PYTHON
 
@@ -108,15 +108,15 @@ def _names(path: str) -> tuple[str, str]:
 
 def _is_in(path: str, batch: frozenset[str]) -> bool:
     """Whether a file is in a batch, where a folder stands for all in it."""
-    for name in _names(path):
-        while name not in batch:
-            above = os.path.dirname(name)
-            if above == name:
-                break
-            name = above
-        else:
-            return True
-    return False
+    return any(name in batch or not batch.isdisjoint(_above(name)) for name in _names(path))
+
+
+def _above(path: str) -> Iterator[str]:
+    """The folders that a file is in, the nearest first."""
+    folder = os.path.dirname(path)
+    while folder != path:
+        yield folder
+        path, folder = folder, os.path.dirname(folder)
 
 
 def _python_files(folder: str) -> list[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import marshal
 import os
 import sys
-from _thread import allocate_lock, start_new_thread
+from _thread import RLock, start_new_thread
 from importlib.machinery import SourceFileLoader
 from time import sleep, time_ns
 
@@ -23,7 +23,8 @@ from ..hook.session import Session
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import ModuleType, TracebackType
+    from types import TracebackType
+    from typing import Any
 
     Settings = dict[str, object]
 
@@ -64,7 +65,7 @@ def main() -> None:
 def _unblock(numbers: list[int]) -> None:
     """Let signals through: cyhot waits for them blocked, and a new process inherits that."""
     if numbers:
-        import _signal
+        import _signal  # type: ignore[import-not-found]
 
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, numbers)
 
@@ -161,7 +162,7 @@ class _Reporter:
         self._start = self.last
         self._seen = 0
         self._told: set[str] = set()
-        self._looking = allocate_lock()  # protects what was seen and told, and the pipe
+        self._looking = RLock()  # protects what was seen and told, and the pipe
 
     def look_again_and_again(self) -> None:
         """Tell of what was imported, for as long as the program runs."""
@@ -188,9 +189,10 @@ class _Reporter:
         if os.getpid() != self._pid or (isinstance(error, SystemExit) and not error.code):
             return
         with self._looking:
-            self._seen, self._swaps = 0, False
+            self._seen = 0
             self._look()
-            found = {}
+            # What was built from them is as new as they are: it has been swapped in.
+            found = {path: (BUILT, time_ns()) for path in _all_inputs()} if self._swaps else {}
             for one in _chain(error):
                 for path, module in _places(one):
                     found[path] = (PYTHON, self.began.get(module, self.last))
@@ -199,36 +201,22 @@ class _Reporter:
             self._tell(found)
 
     def _look(self) -> None:
-        modules = tuple(sys.modules.items())
-        if len(modules) == self._seen:
+        """Tell of what was imported since."""
+        if len(sys.modules) == self._seen:
             return
-        self._seen = len(modules)
+        self._seen = len(sys.modules)
         found = {}
-        for name, module in modules:
-            for path, kind in self._sources(module):
-                if path not in self._told:
-                    found[path] = (kind, self.began.get(name, self._start))
-        self._tell(found)
-
-    def _sources(self, module: ModuleType) -> Iterator[tuple[str, str]]:
-        try:
-            # Not by attribute: that is what loads a lazy module.
-            names = object.__getattribute__(module, "__dict__")
-        except AttributeError:
-            return  # anything can be put into sys.modules
-        path, spec = names.get("__file__"), names.get("__spec__")
-        if not isinstance(path, str) or not _is_users(path):
-            return
-        loader = getattr(spec, "loader", None)
-        if isinstance(loader, Loader):
-            for built_from in () if self._swaps else _inputs(loader):
-                yield built_from, BUILT
-        elif path.endswith((".py", ".pyw")):
-            yield path, PYTHON
+        for name, path, loader in _users_modules():
+            began = self.began.get(name, self._start)
+            if not isinstance(loader, Loader):
+                found[path] = (PYTHON, began)
+            elif not self._swaps:
+                found.update(dict.fromkeys(_inputs(loader), (BUILT, began)))
+        self._tell({path: what for path, what in found.items() if path not in self._told})
 
     def _tell_built(self, paths: list[str]) -> None:
         with self._looking:
-            self._tell({path: (BUILT, self.last) for path in paths})
+            self._tell(dict.fromkeys(paths, (BUILT, self.last)))
 
     def _tell(self, found: dict[str, tuple[str, int]]) -> None:
         found = {os.path.abspath(path): what for path, what in found.items() if _is_users(path)}
@@ -236,7 +224,7 @@ class _Reporter:
         if found:
             self._send(("files", found))
 
-    def _send(self, message: tuple[str, object]) -> None:
+    def _send(self, message: tuple[str, Any]) -> None:
         data = memoryview(marshal.dumps(message))
         try:
             while data:
@@ -260,6 +248,28 @@ class _Imports:
         self._reporter.last = self._reporter.began[name] = time_ns()
         if name in _SPAWNING:
             _have_it_installed_in_spawned(self._settings)
+
+
+def _users_modules() -> Iterator[tuple[str, str, object]]:
+    """The modules that Python or cyhot has loaded from the user's files: name, file, loader."""
+    for name, module in tuple(sys.modules.items()):
+        try:
+            # Not by attribute: that is what loads a lazy module.
+            names = object.__getattribute__(module, "__dict__")
+        except AttributeError:
+            continue  # anything can be put into sys.modules
+        path = names.get("__file__")
+        loader = getattr(names.get("__spec__"), "loader", None)
+        is_source = isinstance(loader, Loader) or str(path).endswith((".py", ".pyw"))
+        if isinstance(path, str) and is_source and _is_users(path):
+            yield name, path, loader
+
+
+def _all_inputs() -> Iterator[str]:
+    """The files that the modules which cyhot has loaded were built from."""
+    for _, _, loader in _users_modules():
+        if isinstance(loader, Loader):
+            yield from _inputs(loader)
 
 
 def _inputs(loader: Loader) -> tuple[str, ...]:
@@ -304,7 +314,7 @@ def _missing(error: BaseException) -> Iterator[str]:
 
 def _is_users(path: str) -> bool:
     """Whether a file is neither installed, nor Python's, nor cyhot's own."""
-    if path.startswith("<") or path.startswith((_LIBRARY + os.sep, _CYHOT + os.sep)):
+    if path.startswith(("<", _LIBRARY + os.sep, _CYHOT + os.sep)):
         return False
     return not {"site-packages", "dist-packages"}.intersection(path.split(os.sep))
 

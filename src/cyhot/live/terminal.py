@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 ENDING = frozenset(
     getattr(signal, name) for name in ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP")
@@ -81,7 +81,7 @@ class Modes:
     """The terminal's modes as they were at first."""
 
     def __init__(self) -> None:
-        self._modes: list[object] | None = None
+        self._modes: list[Any] | None = None
         if sys.platform != "win32" and _is_terminal():
             import termios
 
