@@ -112,7 +112,7 @@ def _is_container(path: str) -> bool:
 
 
 def _run_script(script: str, main: dict[str, object]) -> None:
-    path = os.path.join(os.getcwd(), script.removeprefix(f".{os.sep}"))  # as Python spells it
+    path = os.path.join(os.getcwd(), script)  # as Python spells it
     if not sys.flags.safe_path:
         sys.path.insert(0, os.path.dirname(os.path.realpath(script)))
     loader = SourceFileLoader("__main__", path)
