@@ -12,19 +12,21 @@ import marshal
 import os
 import sys
 from _thread import RLock, start_new_thread
-from importlib.machinery import SourceFileLoader
+from importlib.machinery import PathFinder, SourceFileLoader
 from time import sleep, time_ns
 
-from ..events import BuildFailed, BuildStarted, Event, SwapFailed, subscribe
 from ..hook import install
 from ..hook.loader import Loader
 from ..hook.session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
+    from collections.abc import Iterator, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType, TracebackType
     from typing import Any
+
+    from ..events import Event
 
     Settings = dict[str, object]
 
@@ -40,6 +42,7 @@ _OURS = (__file__, "<string>", "<frozen runpy>", "<frozen importlib")
 _SPAWNING = frozenset(
     f"multiprocessing.popen_{way}" for way in ("spawn_posix", "spawn_win32", "forkserver")
 )
+_EVENTS = "cyhot.events"
 _LIBRARY = os.path.dirname(os.__file__)
 _CYHOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -50,9 +53,8 @@ def main() -> None:
     pipe, blocked, settings, is_module = marshal.loads(bytes.fromhex(encoded))
     _unblock(blocked)
     reporter = _Reporter(_opened(pipe), bool(settings.get("watch", True)))
-    subscribe(reporter.hear)
-    install(**settings)
     sys.meta_path.insert(0, _Imports(reporter, settings))
+    install(**settings)
     start_new_thread(reporter.look_again_and_again, ())
     try:
         _run(args[0], args[1:], is_module)
@@ -93,7 +95,7 @@ def _run(target: str, args: list[str], is_module: bool) -> None:
         import runpy
 
         if not is_module:
-            sys.path.insert(0, target)
+            sys.path.insert(0, os.path.join(os.getcwd(), target))
         elif not sys.flags.safe_path:
             sys.path.insert(0, os.getcwd())
         # What `python -m` itself calls.
@@ -173,6 +175,8 @@ class _Reporter:
 
     def hear(self, event: Event) -> None:
         """Tell of what does not compile, and of what cannot be swapped in."""
+        from ..events import BuildFailed, BuildStarted, SwapFailed
+
         if os.getpid() != self._pid:
             return
         match event:
@@ -234,7 +238,7 @@ class _Reporter:
 
 
 class _Imports:
-    """First on ``sys.meta_path``: notes when each import began, and finds nothing.
+    """First on ``sys.meta_path``: notes when each import began.
 
     A file that was changed after that may not be what the program has.
     """
@@ -243,11 +247,30 @@ class _Imports:
         self._reporter = reporter
         self._settings = settings
 
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        """Note the time."""
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: object = None
+    ) -> ModuleSpec | None:
+        """Note the time; find nothing but cyhot's events."""
         self._reporter.last = self._reporter.began[name] = time_ns()
         if name in _SPAWNING:
             _have_it_installed_in_spawned(self._settings)
+        if name != _EVENTS:
+            return None
+        spec = PathFinder.find_spec(name, path)
+        if spec is not None and spec.origin:
+            spec.loader = _Heard(name, spec.origin)
+            spec.loader.reporter = self._reporter
+        return spec
+
+
+class _Heard(SourceFileLoader):
+    """Loads cyhot's events when somebody wants them, and listens from then on."""
+
+    reporter: _Reporter
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        vars(module)["subscribe"](self.reporter.hear)
 
 
 def _users_modules() -> Iterator[tuple[str, str, object]]:
@@ -304,9 +327,12 @@ def _places(error: BaseException) -> Iterator[tuple[str, str]]:
 
 def _missing(error: BaseException) -> Iterator[str]:
     """Where a module that was not found could appear."""
-    if not isinstance(error, ModuleNotFoundError) or not error.name:
+    if not isinstance(error, ImportError) or not error.name:
         return
-    parent, _, name = error.name.rpartition(".")
+    if isinstance(error, ModuleNotFoundError):
+        parent, _, name = error.name.rpartition(".")
+    else:  # from parent import name
+        parent, name = error.name, str(error).partition("'")[2].partition("'")[0]
     for folder in getattr(sys.modules.get(parent), "__path__", ()) if parent else sys.path:
         for path in (f"{name}.py", f"{name}.pyx", os.path.join(name, "__init__.py")):
             yield os.path.join(folder, path)
