@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,9 @@ def run(
 
     Example: cyhot run server.py --port 8000
     """
+    # What the program may import is the program's: here a module of the working folder would take
+    # the place of the standard library's of that name.
+    sys.path[:] = [entry for entry in sys.path if entry not in ("", os.getcwd())]
     from ..live.child import Program
     from ..live.supervise import Supervisor
     from ..live.terminal import end_like
