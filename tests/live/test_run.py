@@ -521,3 +521,27 @@ def test_a_saved_py_of_a_module_that_is_run_restarts_it(project: Project) -> Non
         project.write("pk/__main__.py", f"print('two', flush=True)\n{SLEEPS}")
         run.until("cyhot: restarting: __main__.py changed")
         run.until("two")
+
+
+def test_a_module_that_is_not_there_is_run_when_it_is(project: Project) -> None:
+    with running(project, "-m", "late") as run:
+        run.until("No module named late")
+        run.until(f"cyhot: -m late ended with status 1; {WAITS}")
+        project.write("late.py", "print('here')\n")
+        run.until("here")
+        assert run.ends() == 0
+
+
+def test_what_a_program_left_running_does_not_hold_up_its_end(project: Project) -> None:
+    project.write("main.py", """\
+        import os, signal
+        if os.fork() == 0:
+            print(os.getpid(), flush=True)
+            signal.pause()
+    """)  # fmt: skip
+    with running(project, "main.py") as run:
+        pid = int(run.until("")[0])
+        try:
+            assert run.process.wait(PATIENCE) == 0
+        finally:
+            os.kill(pid, signal.SIGKILL)

@@ -55,7 +55,7 @@ class Supervisor:
             The status of its last run, or a signal's negative number.
         """
         with signals(self._post) as blocked:
-            while True:
+            while not (number := self._asked_to_end()):
                 status = self._run_once(blocked)
                 if status is None:
                     continue
@@ -63,6 +63,7 @@ class Supervisor:
                     return status
                 if not self._is_mended(status):
                     return status
+            return -number  # between two runs
 
     def _post(self, message: Report | Signalled) -> None:
         self._inbox.put(message)
@@ -75,6 +76,13 @@ class Supervisor:
             except Empty:
                 return
 
+    def _asked_to_end(self) -> int:
+        """The signal that came while no program ran and asks for an end, 0 if none did."""
+        for message in self._messages():
+            if isinstance(message, Signalled) and message.number in ENDING:
+                return message.number
+        return 0
+
     def _watch(self) -> None:
         if self._restart != "never":
             self._watcher.watch((), self._parts.files)
@@ -84,6 +92,16 @@ class Supervisor:
         self._parts.begin(_known_before(self._program))
         self._watch()
         run = _Run(Child(self._program, blocked, self._post))
+        try:
+            status = self._until_it_ends(run)
+        except BaseException:
+            run.child.end()
+            raise
+        if status < 0:
+            self._modes.restore()
+        return None if run.is_restart and not self._is_ending else status
+
+    def _until_it_ends(self, run: _Run) -> int:
         while run.status is None:
             batch = self._watcher.next(run.patience())
             why = self._news(batch)
@@ -92,9 +110,7 @@ class Supervisor:
             if run.status is None and why:
                 run.end(why)
             run.kill_if_overdue()
-        if run.status < 0:
-            self._modes.restore()
-        return None if run.is_restart and not self._is_ending else run.status
+        return run.status
 
     def _take(self, message: Report | Signalled, run: _Run) -> str:
         """Take what came; gives why the program has to be restarted, if it has."""
@@ -129,9 +145,8 @@ class Supervisor:
         while not changed:
             batch = self._watcher.next()
             changed = (*self._parts.changed(batch), *self._parts.unknown(batch))
-            for message in self._messages():
-                if isinstance(message, Signalled) and message.number in ENDING:
-                    return False
+            if self._asked_to_end():
+                return False
         console.notice(f"restarting: {_changed(changed)}")
         return True
 
@@ -168,9 +183,10 @@ class _Run:
 
 
 def _known_before(program: Program) -> list[str]:
-    """The files that a program will surely read."""
+    """The files that a program will read first, those that are not there included."""
     if program.is_module:
-        return []
+        path = os.path.abspath(program.target.replace(".", os.sep))
+        return [f"{path}.py", os.path.join(path, "__main__.py")]
     path = os.path.abspath(program.target)
     return [os.path.join(path, "__main__.py") if os.path.isdir(path) else path]
 
