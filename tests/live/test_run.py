@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
 import pytest
@@ -180,12 +181,17 @@ def test_no_such_script_is_a_usage_error(project: Project) -> None:
     assert ends(project, "--restart", "maybe", "nope.py")[0] == 2
 
 
-def test_a_users_module_with_a_name_of_the_standard_library_is_found(project: Project) -> None:
-    """As the programs's own is, and none that cyhot imported before."""
+def test_a_users_module_with_a_name_of_the_standard_library_is_found(
+    project: Project, tmp_path: Path
+) -> None:
+    """As under plain python, and is none that cyhot has imported before, or takes for its own."""
     for name in ("json", "copy", "ast", "hashlib"):
         project.write(f"{name}.py", "OWN = True\n")
     project.write("main.py", "import ast, copy, json\nprint(ast.OWN, copy.OWN, json.OWN)\n")
-    assert ends(project, "--restart", "never", "main.py") == (0, "True True True\n", "")
+    command = tmp_path / "command.py"  # as the script `cyhot` is: in another folder
+    command.write_text(RUN)
+    run = python(project, str(command), "run", "--restart", "never", "main.py")
+    assert run == python(project, "main.py") == (0, "True True True\n", "")
 
 
 def test_a_pyx_is_imported_in_spawned_processes_too(project: Project) -> None:
@@ -237,6 +243,24 @@ def test_signals_reach_the_program_once_and_its_status_is_ours(project: Project)
         ]  # fmt: skip
 
 
+def test_signals_are_handed_on_where_the_system_does_not_say_who_sent_them(
+    project: Project,
+) -> None:
+    """As on macOS; a terminal's own are not, wherever one can tell."""
+    project.write("main.py", ON_SIGNAL)
+    anywhere_else = f"import signal; del signal.sigwaitinfo; {RUN}"
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        with ended(project.start(anywhere_else, "run", "main.py", env=CHEAP)) as process:
+            run = Running(process)
+            run.until("ready")
+            process.send_signal(number)
+            assert run.ends() == number
+    tty = Tty(project, "main.py", code=anywhere_else)
+    tty.until("ready\r\n")
+    tty.type("\x03")
+    assert tty.ends() == (2, "^Ccame 2\r\n")
+
+
 def test_a_program_that_a_signal_ends_ends_us_alike(project: Project) -> None:
     project.write("main.py", SLEEPS)
     with running(project, "main.py") as run:
@@ -248,12 +272,12 @@ def test_a_program_that_a_signal_ends_ends_us_alike(project: Project) -> None:
 class Tty:
     """A ``cyhot run`` whose controlling terminal we are."""
 
-    def __init__(self, project: Project, *args: str) -> None:
+    def __init__(self, project: Project, *args: str, code: str = RUN) -> None:
         env = project.environment({**CHEAP, "NO_COLOR": "1", "PYTHON_COLORS": "0"})
         self.pid, self._end = pty.fork()
         if self.pid == 0:
             os.chdir(project.root)
-            os.execve(sys.executable, [sys.executable, "-c", RUN, "run", *args], env)
+            os.execve(sys.executable, [sys.executable, "-c", code, "run", *args], env)
         self._text = ""
 
     def until(self, text: str) -> str:

@@ -51,7 +51,7 @@ def signals(post: Callable[[Signalled], None]) -> Iterator[frozenset[int]]:
     wanted = {number for number in _HANDED_ON if signal.getsignal(number) != signal.SIG_IGN}
     if sys.platform == "win32" or not hasattr(signal, "sigwaitinfo"):
         for number in wanted:
-            signal.signal(number, lambda n, _: post(Signalled(n, not _is_foreground())))
+            signal.signal(number, lambda n, _: post(Signalled(n, not _is_typed(n))))
         yield frozenset()
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
@@ -64,6 +64,11 @@ def _tell(wanted: set[int], post: Callable[[Signalled], None]) -> None:
         # A handler of Python's would not learn who sent it.
         info = signal.sigwaitinfo(wanted)
         post(Signalled(info.si_signo, info.si_code <= 0))
+
+
+def _is_typed(number: int) -> bool:
+    """Whether a signal is probably the terminal's, which the program has got from there."""
+    return number in (signal.SIGINT, getattr(signal, "SIGQUIT", None)) and _is_foreground()
 
 
 def _is_foreground() -> bool:
