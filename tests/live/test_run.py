@@ -556,6 +556,23 @@ def test_a_module_that_is_not_there_is_run_when_it_is(project: Project) -> None:
         assert run.ends() == 0
 
 
+def test_a_program_that_forks_is_not_warned_of_threads_and_is_restarted(project: Project) -> None:
+    project.write("helpers.py", "X = 1\n")
+    forks = """\
+import os, time, warnings
+warnings.simplefilter("error")
+for _ in range(3):
+    if os.fork() == 0:
+        os._exit(0)
+    os.wait()
+"""
+    project.write("main.py", forks + SAYS_X)
+    with running(project, "main.py", env={**CHEAP, "CYHOT_WATCH": "0"}) as run:
+        assert run.until("ready") == ["X is 1", "ready"]
+        project.write("helpers.py", "X = 2\n")
+        run.until("X is 2")
+
+
 def test_what_a_program_left_running_does_not_hold_up_its_end(project: Project) -> None:
     project.write("main.py", """\
         import os, signal

@@ -11,9 +11,9 @@ from __future__ import annotations
 import marshal
 import os
 import sys
-from _thread import RLock, start_new_thread
+from _thread import RLock, allocate_lock, start_new_thread
 from importlib.machinery import PathFinder, SourceFileLoader
-from time import sleep, time_ns
+from time import time_ns
 
 from ..hook import install
 from ..hook.loader import Loader
@@ -38,6 +38,7 @@ BOOT = (
 PYTHON, BUILT = "py", "built"
 """Kinds of files: what Python reads, and what images are built from."""
 _LOOK_EVERY = 0.5
+_PATIENCE = 5.0
 _OURS = (__file__, "<string>", "<frozen runpy>", "<frozen importlib")
 _SPAWNING = frozenset(
     f"multiprocessing.popen_{way}" for way in ("spawn_posix", "spawn_win32", "forkserver")
@@ -52,10 +53,15 @@ def main() -> None:
     _, encoded, *args = sys.argv
     pipe, blocked, settings, is_module = marshal.loads(bytes.fromhex(encoded))
     _unblock(blocked)
-    reporter = _Reporter(_opened(pipe), bool(settings.get("watch", True)))
+    swaps = bool(settings.get("watch", True))
+    if not swaps:
+        import threading  # noqa: F401  # looking imports it, and the first to do so is "main" to it
+    reporter = _Reporter(_opened(pipe), swaps)
     sys.meta_path.insert(0, _Imports(reporter, settings))
     install(**settings)
-    start_new_thread(reporter.look_again_and_again, ())
+    reporter.begin()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=reporter.pause, after_in_parent=reporter.begin)
     try:
         _run(args[0], args[1:], is_module)
     except BaseException as error:
@@ -166,12 +172,29 @@ class _Reporter:
         self._told: set[str] = set()
         self._looking = RLock()  # protects what was seen and told, and the pipe
 
-    def look_again_and_again(self) -> None:
-        """Tell of what was imported, for as long as the program runs."""
-        while True:
-            sleep(_LOOK_EVERY)
+    def begin(self) -> None:
+        """Tell from now on what was imported."""
+        if os.getpid() != self._pid:
+            return
+        self._pause, self._paused = allocate_lock(), allocate_lock()
+        self._pause.acquire()
+        self._paused.acquire()
+        try:
+            start_new_thread(self._look_again_and_again, ())
+        except RuntimeError:
+            self._paused.release()  # the program ends; or there is a limit, and we do without
+
+    def pause(self) -> None:
+        """Tell no more, before a fork: Python warns of forks with threads."""
+        if os.getpid() == self._pid:
+            self._pause.release()
+            self._paused.acquire(timeout=_PATIENCE)
+
+    def _look_again_and_again(self) -> None:
+        while not self._pause.acquire(timeout=_LOOK_EVERY):
             with self._looking:
                 self._look()
+        self._paused.release()
 
     def hear(self, event: Event) -> None:
         """Tell of what does not compile, and of what cannot be swapped in."""
