@@ -186,7 +186,7 @@ class _Reporter:
 
     def pause(self) -> None:
         """Tell no more, before a fork: Python warns of forks with threads."""
-        if os.getpid() == self._pid:
+        if os.getpid() == self._pid and self._pause.locked():
             self._pause.release()
             self._paused.acquire(timeout=_PATIENCE)
 
