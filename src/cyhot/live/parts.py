@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 
-from .program import PYTHON
+from .reporting import PYTHON
 
 _MISSING, _OTHER = b"missing", b"other"
 

@@ -16,7 +16,7 @@ from typing import Literal
 from .. import console
 from .child import Child, Ended, Program, Read, Refused, Report
 from .parts import Parts
-from .program import BUILT, PYTHON
+from .reporting import BUILT, PYTHON
 from .terminal import ENDING, Modes, Signalled, signals
 from .watch import Watcher
 
