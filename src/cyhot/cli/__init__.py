@@ -19,6 +19,7 @@ from . import layout
 from .base import FAILED, Command, json_option, telling
 from .cache import cache
 from .doctor import doctor
+from .run import run
 from .watch import watch
 from .worker import worker
 
@@ -156,6 +157,7 @@ def settings_rows(session: Session, path: str, name: str) -> list[dict[str, obje
 
 cli.add_command(cache)
 cli.add_command(doctor)
+cli.add_command(run)
 cli.add_command(watch)
 cli.add_command(worker)
 

@@ -91,7 +91,7 @@ class _Watched(NamedTuple):
 class Watcher:
     """Watches folders and gives settled batches of the paths that changed.
 
-    Not thread-safe, but for `stop`: one thread calls `watch` and `next`.
+    Not thread-safe, but for `stop` and `wake`: one thread calls `watch` and `next`.
 
     Args:
         settle: Seconds without a change after which a batch is settled.
@@ -148,7 +148,7 @@ class Watcher:
 
         Returns:
             The paths that changed, where links of folders lead; a folder stands for all that is in
-            it. Nothing if the time is up or `stop` was called.
+            it. Nothing if the time is up or `wake` or `stop` was called.
         """
         ends = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -161,6 +161,10 @@ class Watcher:
                 return frozenset()
             if not self._receive(self._pause(now, ends)):
                 return frozenset()
+
+    def wake(self) -> None:
+        """End a `next` that another thread is in; from any thread, and from a signal's handler."""
+        self._queue.put(None)
 
     def stop(self) -> None:
         """End watching, and a `next` that another thread is in."""
