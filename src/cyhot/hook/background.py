@@ -39,6 +39,8 @@ class Start:
         try:
             if not self._wake.acquire(timeout=DELAY) and not self.cancelled:
                 self._begin()
+        except RuntimeError:
+            pass  # the process has begun to end, so no thread can be started any more
         finally:
             self._done.release()
 

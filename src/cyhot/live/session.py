@@ -107,17 +107,17 @@ class LiveSession:
         Args:
             reason: Why, for the status.
         """
+        self._ended.set()  # first: a thread that is just being started looks at it as well
         thread, self._thread = self._thread, None
         if thread is None:
             return
         self._reason = reason
-        self._ended.set()
         watcher, end_builds = self._watcher, self._end_builds
         if watcher is not None:
             watcher.stop()
         if end_builds is not None:
             end_builds()
-        if thread is not threading.current_thread():
+        if thread.is_alive() and thread is not threading.current_thread():
             thread.join(_PATIENCE)
 
     def forked(self) -> None:
