@@ -77,7 +77,8 @@ class Updater:
         for name, path in self.paths.items():
             text = Path(path).read_text() if os.path.exists(path) else "bad"
             optimized = self.stages.get(name) == "first"
-            if (batch is None or path in batch) and (text != self.runs[name] or optimized):
+            concerned = batch is None or not batch.isdisjoint((path, os.path.dirname(path)))
+            if concerned and (text != self.runs[name] or optimized):
                 if text.startswith("slow"):
                     self.building.set()
                     self.go_on.wait()
