@@ -337,9 +337,10 @@ def test_trouble_is_reported_once_and_gone_on_from(
     live.watcher.saved(live.write("a", "2"))
     for _ in range(3):  # it is tried again, with a new watcher each time
         watcher = live.watchers.get(timeout=PATIENCE)
+    assert live.session.status().trouble == "RuntimeError: disk on fire"
     live.updater.trouble = None
     live.next_event(SwapFinished)
-    assert live.updater.runs["a"] == "2"
+    assert live.updater.runs["a"] == "2" and live.session.status().trouble == ""
     assert watcher.settle == 0.05
     assert capsys.readouterr().err.count("RuntimeError: disk on fire") == 1
 
@@ -570,6 +571,20 @@ def test_the_main_thread_stays_the_main_thread(project: Project) -> None:
     assert quiet(project, program).splitlines() == [
         "True True", "_MainThread ['MainThread', 'cyhot-live']"
     ]  # fmt: skip
+
+
+def test_a_test_run_is_not_swapped_unless_it_says_so(project: Project) -> None:
+    program = """
+        import sys, _pytest.main
+        import cyhot
+        def waits():
+            return getattr(sys.modules["cyhot.hook.background"], "_start") is not None
+        with cyhot.install():
+            print(waits())
+        with cyhot.install(watch=True):
+            print(waits())
+    """
+    assert quiet(project, program).split() == ["False", "True"]
 
 
 REAL_SAVE = """

@@ -114,9 +114,10 @@ def install(**keywords: object) -> Hook:
 def _go_live(session: Session) -> None:
     """Start the live session, or end it, as the settings say that are known without reading any.
 
-    A pyproject.toml is read by the live session itself: a short script has no use for it.
+    A pyproject.toml is read by the live session itself: a short script has no use for it. Tests
+    have to say that they want one: what is saved during a run must not change what is tested.
     """
-    if session.said("watch", True):
+    if session.said("watch", "_pytest.main" not in sys.modules):
         background.begin()
     else:
         background.end()

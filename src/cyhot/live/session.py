@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -86,7 +87,8 @@ class LiveSession:
         self._since: float | None = None
         self._reason = reason
         self._seen: dict[str, object] | None = None
-        self._follow: frozenset[str] = frozenset()
+        self._trouble = ""
+        self._follow: deque[str] = deque()
 
     # The thread ---------------------------------------------------------------------------------
 
@@ -132,7 +134,6 @@ class LiveSession:
         return self._thread is not None and self._thread.is_alive()
 
     def _run(self, ended: threading.Event) -> None:
-        told: set[str] = set()
         while not ended.is_set():
             try:
                 if not self._settings().flag("watch"):
@@ -142,9 +143,9 @@ class LiveSession:
             except BaseException as error:  # of a build that was ended, too: it is no Exception
                 if ended.is_set():
                     return
-                text = "".join(traceback.format_exception_only(error))
-                if text not in told:
-                    told.add(text)
+                text = "".join(traceback.format_exception_only(error)).strip()
+                if text != self._trouble:
+                    self._trouble = text
                     _report(error)
                 ended.wait(_PAUSE)
 
@@ -165,12 +166,18 @@ class LiveSession:
                     watcher.watch((), self._updater.files())
                 if settle != float(str(self._settings()["settle"])):
                     return
-                follow, self._follow = self._follow, frozenset()
-                batch = follow or watcher.next(LOOK_EVERY)
+                batch = self._take_follow() or watcher.next(LOOK_EVERY)
         finally:
             if self._watcher is watcher:
                 self._since = self._watcher = None
             watcher.stop()
+
+    def _take_follow(self) -> frozenset[str]:
+        """The sources of which an optimized image is to follow."""
+        paths = set()
+        while self._follow:
+            paths.add(self._follow.popleft())
+        return frozenset(paths)
 
     def _handle(self, batch: frozenset[str] | None, ended: threading.Event) -> None:
         mode = self.mode
@@ -179,6 +186,7 @@ class LiveSession:
                 return
             before = self._pending.names, self._pending.errors
             self._stage(batch)
+            self._trouble = ""
             # Before a cell there is a place to show things; now somebody may be typing.
             reports = [] if mode == "cell" else self._settle(commit=mode == "auto")
             waiting, errors = self._pending.names, self._pending.errors
@@ -228,7 +236,7 @@ class LiveSession:
         for report in reports:
             if report.swapped or report.unswapped:
                 self._last = report
-            self._follow |= {one.path for one in report.swapped if one.stage == "first"}
+            self._follow.extend(one.path for one in report.swapped if one.stage == "first")
             if report.swapped:
                 names = tuple(one.name for one in report.swapped)
                 emit(SwapFinished(names, report.seconds, str(report)))
@@ -317,6 +325,7 @@ class LiveSession:
             ),
             pending=self._pending.names,
             errors=self._pending.errors,
+            trouble=self._trouble,
             last=self._last,
         )  # fmt: skip
 

@@ -46,6 +46,7 @@ class Status:
         modules: The modules that run.
         pending: The modules whose new code waits to be swapped in.
         errors: What stands in the way of new code, until it is mended.
+        trouble: What is wrong with more than a module (settings, a full disk), and is tried again.
         last: What the last swap, or attempt at one, did.
     """
 
@@ -58,6 +59,7 @@ class Status:
     modules: tuple[Module, ...]
     pending: tuple[str, ...]
     errors: tuple[Unswapped, ...]
+    trouble: str
     last: SwapReport | None
 
     def __str__(self) -> str:
@@ -65,6 +67,8 @@ class Status:
         lines = [self._watched(), *(f"  {_running(one)}" for one in self.modules)]
         if self.pending:
             lines.append(f"pending: {', '.join(self.pending)}")
+        if self.trouble:
+            lines.append(f"tried again: {self.trouble}")
         if self.errors:
             lines.append(str(SwapReport(unswapped=self.errors)))
         elif self.last is not None and str(self.last):
