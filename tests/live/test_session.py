@@ -308,7 +308,7 @@ def test_going_back_to_what_runs_mends_an_error(
     live.save(a="bad")
     live.save(a="1")
     assert errors(live) == []
-    assert "cyhot: a: the old code is up to date" in capsys.readouterr().err
+    assert "cyhot: a: mended; the code that runs is up to date" in capsys.readouterr().err
 
 
 def test_a_build_that_failed_for_what_was_not_there_is_tried_again(live: Live) -> None:

@@ -150,7 +150,9 @@ class LiveSession:
                 ended.wait(_PAUSE)
 
     def _watch(self, ended: threading.Event) -> None:
-        settle = float(str(self._settings()["settle"]))
+        settings = self._settings()
+        console.voice(int(str(settings["verbose"])))  # the watcher may have something to say
+        settle = float(str(settings["settle"]))
         self._watcher = watcher = self._make_watcher(settle=settle)
         try:
             self._since = time.time()
@@ -195,7 +197,8 @@ class LiveSession:
         if mode == "manual" and waiting and waiting != before[0]:
             self._say(f"{', '.join(waiting)}: built; cyhot.refresh() swaps it in")
         if mode != "cell" and before[1] and not errors and not reports:
-            self._say(f"{', '.join(one.name for one in before[1])}: the old code is up to date")
+            names = ", ".join(one.name for one in before[1])
+            self._say(f"{names}: mended; the code that runs is up to date")
 
     # What the thread and its users share --------------------------------------------------------
 
