@@ -133,12 +133,13 @@ def python_with_mounts(folder: Path, mount: str) -> str:
 
 
 # Counts audit events (files opened, renamed and removed, imports, processes started ...) from
-# the start of a build on: as many instants at which a signal can arrive, the same in every run.
+# the start of a build on: as many instants at which a signal can arrive, the same in every run
+# (so nothing is watched, which happens in a thread).
 # Prints how many there are, and at which one the image is published.
 INSTANTS = """\
 import os, signal, sys
 import cyhot
-cyhot.install()
+cyhot.install(watch=False)
 instant, number = int(sys.argv[1]), int(sys.argv[2])
 seen, building, published = 0, False, 0
 def count(event, arguments):

@@ -201,7 +201,7 @@ FORKS = """
     import os, sys, threading, warnings
     warnings.simplefilter("error")
     import cyhot
-    cyhot.install()
+    cyhot.install(watch=False)  # Python warns of forking while any thread runs
     def forked(child):
         sys.stdout.flush()
         pid = os.fork()

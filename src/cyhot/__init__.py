@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from .events import subscribe
     from .hook import Hook, install, uninstall
     from .hook.commands import build, load, why
+    from .ipython import load_ipython_extension, unload_ipython_extension
+    from .live.report import SwapReport
+    from .live.session import on_swap, refresh, rollback, status
+    from .live.status import Status
 
 __version__ = "0.1.0"
 
@@ -34,6 +38,10 @@ _HOMES = {
     "building.plan": ("Reason",),
     "building.report": ("BuildReport",),
     "events": ("subscribe",),
+    "ipython": ("load_ipython_extension", "unload_ipython_extension"),
+    "live.report": ("SwapReport",),
+    "live.session": ("on_swap", "refresh", "rollback", "status"),
+    "live.status": ("Status",),
     "errors": (
         "CompileError",
         "CyhotError",
@@ -55,14 +63,22 @@ __all__ = [
     "Hook",
     "Reason",
     "SettingsError",
+    "Status",
     "StoreError",
     "SwapError",
+    "SwapReport",
     "__version__",
     "build",
     "install",
     "load",
+    "load_ipython_extension",
+    "on_swap",
+    "refresh",
+    "rollback",
+    "status",
     "subscribe",
     "uninstall",
+    "unload_ipython_extension",
     "why",
 ]
 

@@ -161,7 +161,11 @@ def in_threads(function: Callable[[T], R], items: Sequence[T], jobs: int) -> lis
         crew.check()
         return function(item)
 
-    with ThreadPoolExecutor(jobs, "cyhot-build") as pool, _ended_with_us(crew):
+    with (
+        waiting(crew.stop),
+        ThreadPoolExecutor(jobs, "cyhot-build") as pool,
+        _ended_with_us(crew),
+    ):
         futures: list[Future[R]] = []
         try:
             # In here as well: the first item's thread runs while the others are handed in, and a
@@ -205,6 +209,21 @@ def waiting(end: Callable[[], None]) -> Iterator[None]:
     finally:
         crew.running.discard(one)
         crew.check()
+
+
+@contextmanager
+def endable() -> Iterator[Callable[[], None]]:
+    """Have all that this thread builds be ended from outside.
+
+    Gives the function that ends it, to be called in another thread: what is waited for raises
+    `Stopped` then.
+    """
+    before, crew = _this_thread.crew, _Crew()
+    _this_thread.crew = crew
+    try:
+        yield crew.stop
+    finally:
+        _this_thread.crew = before
 
 
 _taken: list[int] = []

@@ -6,6 +6,7 @@ import os
 import sys
 
 from ..settings import FIELDS, check
+from . import background
 from .finder import Finder
 from .session import Session, working_folder
 
@@ -27,7 +28,6 @@ _PYXIMPORT = frozenset(
     }
 )
 """Keywords that only pyximport's `install` has."""
-_LIVE = frozenset({"swap", "settle", "stages"})
 
 _finder: Finder | None = None
 
@@ -56,6 +56,7 @@ class Hook:
             uninstall()
         else:
             self._finder.configure(self._before)
+            _go_live(self._before)
         self._finder = None
 
     def __enter__(self) -> Hook:
@@ -85,8 +86,9 @@ def install(**keywords: object) -> Hook:
             "debug", "trace"), ``language_level`` (2, 3 or "3str"), ``directives``,
             ``include_dirs``, ``py`` (patterns of ``.py`` modules to compile), ``include`` and
             ``exclude`` (patterns of module names), ``build_dir``, ``inplace``, ``keep_c``,
-            ``launcher``, ``verbose``. pyximport's keywords mean what they mean there (see
-            docs/pyximport.md).
+            ``launcher``, ``verbose``; of swapping in what is saved, ``watch``, ``swap``
+            ("auto", "manual", "cell"), ``settle``, ``stages``. pyximport's keywords mean what they
+            mean there (see docs/pyximport.md).
 
     Returns:
         A handle: a context manager with ``uninstall()`` and ``settings``.
@@ -98,13 +100,27 @@ def install(**keywords: object) -> Hook:
     if os.environ.get("CYHOT_DISABLE", "0").lower() not in ("", "0", "false", "no", "off"):
         return Hook(None, None)
     values = values_of(keywords)
-    if _finder is not None and _finder in sys.meta_path:
+    if _finder is not None and is_installed():
         before = _finder.session
         _finder.configure(before.updated(values))
+        _go_live(_finder.session)
         return Hook(_finder, before)
     _finder = Finder(Session(values))
     sys.meta_path.insert(_place(), _finder)
+    _go_live(_finder.session)
     return Hook(_finder, None)
+
+
+def _go_live(session: Session) -> None:
+    """Start the live session, or end it, as the settings say that are known without reading any.
+
+    A pyproject.toml is read by the live session itself: a short script has no use for it. Tests
+    have to say that they want one: what is saved during a run must not change what is tested.
+    """
+    if session.said("watch", "_pytest.main" not in sys.modules):
+        background.begin()
+    else:
+        background.end()
 
 
 def values_of(keywords: dict[str, object]) -> dict[str, object]:
@@ -118,10 +134,6 @@ def values_of(keywords: dict[str, object]) -> dict[str, object]:
         from .pyximport_keywords import translate
 
         given = translate(keywords)
-    if not _LIVE.isdisjoint(given) or given.get("watch"):
-        from .warn import no_live_swapping
-
-        no_live_swapping(sorted(_LIVE & given.keys()) or ["watch"])
     meant = {n: v for n, v in given.items() if v is not None or n not in FIELDS}
     return check("install()", meant, working_folder())
 
@@ -135,7 +147,7 @@ def _place() -> int:
 
 
 def uninstall(*importers: object) -> None:
-    """Take the import hook away; modules that were imported stay.
+    """Take the import hook away, and the live session with it; modules that were imported stay.
 
     Args:
         *importers: What pyximport's `uninstall` takes; ignored.
@@ -144,6 +156,12 @@ def uninstall(*importers: object) -> None:
     if _finder is not None and _finder in sys.meta_path:
         sys.meta_path.remove(_finder)
     _finder = None
+    background.end()
+
+
+def is_installed() -> bool:
+    """Whether the import hook is there."""
+    return _finder is not None and _finder in sys.meta_path
 
 
 def current_session() -> Session:

@@ -30,6 +30,11 @@ _loaded: set[str] = set()
 """Images that this process has mapped. The same path again would give the old module back."""
 
 
+def count() -> int:
+    """How many images this process has mapped; another number means that something was imported."""
+    return len(_loaded)
+
+
 class Loader(ExtensionFileLoader):
     """Loads one source; compiles it first if it has to.
 

@@ -72,6 +72,10 @@ class Session:
         """A session in which `more` wins over what was installed before."""
         return Session({**self.installed, **more}, self.origin)
 
+    def said(self, name: str, default: object) -> object:
+        """What `install` or else the environment says of a setting, no file being read."""
+        return self.installed.get(name, self._environment.get(name, default))
+
     def settings(self, folder: str, name: str, look: Observer | None = None) -> Settings:
         """The settings of the module `name` whose source is in `folder`, as `look` sees them."""
         path = self._pyproject(folder, name, look or Observer())

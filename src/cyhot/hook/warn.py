@@ -22,14 +22,6 @@ def falls_back(source: Source, error: Exception) -> None:
     _warn(f"{source.path} is imported uncompiled: {type(error).__name__}: {error}")
 
 
-def no_live_swapping(names: list[str]) -> None:
-    """Say that keywords of live swapping are accepted and have no effect."""
-    _warn(
-        f"install({', '.join(f'{name}=' for name in names)}): this version of cyhot does not swap "
-        "code in a running program; importlib.reload(module) and the next run see an edit"
-    )
-
-
 def no_meaning(names: list[str]) -> None:
     """Say that parts of ``setup_args`` have no meaning here."""
     _warn(

@@ -73,10 +73,8 @@ class Updater:
         self._session = session
         self._inputs: dict[str, tuple[str, Inputs]] = {}
         self._failed: dict[str, Unswapped] = {}
-        self._behind: set[str] = set()
-        self._passed_over: dict[str, str] = {}
         self._history: list[dict[str, str]] = []
-        self._rolled_back: set[str] = set()
+        self._gone_back_on: dict[str, str] = {}
 
     def files(self) -> list[str]:
         """All files that the loaded modules were built from, err in, or get settings from."""
@@ -95,8 +93,7 @@ class Updater:
     def stage(self, batch: frozenset[str] | None) -> Staged:
         """Build what is stale among the loaded modules.
 
-        A new body that raised is not tried again before something that it is made from is saved
-        again.
+        An image that was gone back on is left alone until its source changes.
 
         Args:
             batch: The paths that changed; None to look at everything.
@@ -105,8 +102,7 @@ class Updater:
             What there is to be swapped in, and what does not compile.
         """
         began = time.perf_counter()
-        everything = loaded_modules()
-        wanted = [one for one in everything.values() if self._is_wanted(one, batch)]
+        wanted = [one for one in loaded_modules().values() if self._is_wanted(one, batch)]
         session = self._session()
         session.recent.forget()
         report = build_sources([one.loader.source for one in wanted], None, session)
@@ -118,13 +114,7 @@ class Updater:
                 failed.append(_unbuilt(built))
                 continue
             self._failed.pop(loaded.name, None)
-            if built.image == loaded.image:
-                self._behind.discard(loaded.name)
-                continue
-            touched = batch is not None and loaded.name not in self._behind
-            if touched:
-                self._passed_over.pop(loaded.name, None)
-            if self._passed_over.get(loaded.name) != built.image:
+            if built.image not in (loaded.image, self._gone_back_on.get(loaded.name)):
                 targets.append(Target(loaded, built.image))
         self._failed |= {one.name: one for one in failed}
         return Staged(tuple(targets), tuple(failed), began)
@@ -133,26 +123,18 @@ class Updater:
         """Swap staged images in, all or nothing.
 
         Args:
-            staged: What `stage` gave.
+            staged: What `stage` gave; all of it compiles.
 
         Returns:
             What happened; nothing is raised for an error in a source.
         """
-        names = set(staged.names)
-        if staged.failed:
-            self._behind |= names
-            return SwapReport(unswapped=staged.failed, seconds=_since(staged.began))
         before = {one.loaded.name: one.loaded.image for one in staged.targets}
-        report = swap(staged.targets) if staged.targets else SwapReport()
-        if report.ok and staged.targets:
+        targets = [one for one in staged.targets if one.image != one.loaded.image]
+        report = swap(targets) if targets else SwapReport()
+        if report.swapped:
             self._history.append(before)
-            self._behind -= names
-            self._rolled_back -= names
-            for name in names:
-                self._passed_over.pop(name, None)
-        elif not report.ok:
-            self._behind |= names
-            self._passed_over |= {one.loaded.name: one.image for one in staged.targets}
+            for name in before:
+                self._gone_back_on.pop(name, None)
         return replace(report, seconds=_since(staged.began))
 
     def rollback(self) -> SwapReport:
@@ -173,8 +155,7 @@ class Updater:
         report = swap(targets)
         if report.ok:
             self._history.pop()
-            self._passed_over |= after
-            self._rolled_back |= after.keys()
+            self._gone_back_on |= after
         return replace(report, seconds=_since(began), words="rolled back")
 
     def running(self) -> list[Running]:
@@ -184,13 +165,13 @@ class Updater:
                 one.name,
                 one.loader.source.path,
                 one.image,
-                "rolled back" if one.name in self._rolled_back else "",
+                "rolled back" if one.name in self._gone_back_on else "",
             )
             for one in loaded_modules().values()
         ]
 
     def _is_wanted(self, loaded: Loaded, batch: frozenset[str] | None) -> bool:
-        if batch is None or loaded.name in self._behind or loaded.name in self._failed:
+        if batch is None or loaded.name in self._failed:
             return True
         if any(os.path.basename(path) in EVERYWHERE for path in batch):
             return True
