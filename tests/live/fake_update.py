@@ -69,6 +69,9 @@ class Updater:
     def files(self) -> list[str]:
         return list(self.paths.values())
 
+    def prepare(self) -> None:
+        """There is nothing that takes long."""
+
     def stage(self, batch: frozenset[str] | None) -> Staged:
         self.staged.append(batch)
         if self.trouble is not None:

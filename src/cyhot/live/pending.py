@@ -57,6 +57,9 @@ class Updating(Protocol):
     def files(self) -> list[str]:
         """All files that the loaded modules were built from."""
 
+    def prepare(self) -> None:
+        """Do beforehand what the first swap would take long for."""
+
     def stage(self, batch: frozenset[str] | None) -> Staged:
         """Build what is stale, or what some paths can have made stale."""
 

@@ -166,6 +166,7 @@ class LiveSession:
                 if batch or loader.count() != known:
                     known = loader.count()
                     watcher.watch((), self._updater.files())
+                self._updater.prepare()
                 if settle != float(str(self._settings()["settle"])):
                     return
                 batch = self._take_follow() or watcher.next(LOOK_EVERY)
@@ -402,6 +403,8 @@ def _meet_shell() -> None:
 
 _session: LiveSession | None = None
 _prepared = False
+# Protects the making of `_session`: the background thread asks for it when the program may, too.
+_making = threading.RLock()
 
 
 def _make_updater() -> Updating:
@@ -416,9 +419,10 @@ make_updater: Callable[[], Updating] = _make_updater
 def live_session() -> LiveSession:
     """This process's session; it may not run."""
     global _session
-    if _session is None:
-        _session = LiveSession(make_updater(), lambda: current_session().process_settings())
-    return _session
+    with _making:
+        if _session is None:
+            _session = LiveSession(make_updater(), lambda: current_session().process_settings())
+        return _session
 
 
 def begin(start: Start) -> None:
@@ -457,6 +461,8 @@ def is_live() -> bool:
 
 
 def _after_fork() -> None:
+    global _making
+    _making = threading.RLock()  # its owner may be a thread that only the parent has
     if _session is not None:
         _session.forked()
 

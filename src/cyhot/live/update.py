@@ -19,6 +19,7 @@ from .affected import Inputs, affected
 from .rebuild import EVERYWHERE
 from .report import SwapReport, Unswapped
 from .swap.lineage import Loaded, loaded_modules
+from .swap.patcher import patcher, refusal
 from .swap.transaction import Target, swap
 
 
@@ -89,6 +90,11 @@ class Updater:
         for failed in self._failed.values():
             found += [one.path for one in failed.diagnostics]
         return found
+
+    def prepare(self) -> None:
+        """Have what the first swap needs compiled, if anything can be swapped at all."""
+        if loaded_modules() and not refusal():
+            patcher()
 
     def stage(self, batch: frozenset[str] | None) -> Staged:
         """Build what is stale among the loaded modules.

@@ -215,6 +215,8 @@ class _Swap:
         for one in changing:
             self._settle(one)
         del journal  # what was displaced may go, and run its destructors, only now
+        for one in changing:
+            vars(one.shadow.module).clear()  # else a circle of garbage would wait for the collector
         return critical
 
     def _others(self) -> dict[str, Lineage]:
@@ -264,7 +266,7 @@ class _Swap:
             one.name,
             one.shadow.loaded.loader.source.path,
             one.shadow.path,
-            len(one.pairs.functions) + len(one.pairs.builtins),
+            len({id(new) for _, new in (*one.pairs.functions, *one.pairs.builtins)}),
             tuple(classes),
             tuple(one.kept),
             tuple(one.removed),
