@@ -43,6 +43,7 @@ BUILD: dict[str, tuple[object, object]] = {
     "extra_compile_args": ("strings", ()),
     "extra_link_args": ("strings", ()),
     "standalone": ("bool", False),
+    "optimize": ("bool", True),
 }
 """Settings that change what is built: they are part of an image's identity."""
 

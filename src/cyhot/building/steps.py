@@ -56,6 +56,7 @@ from .transpile import (
 if TYPE_CHECKING:
     from .msvc import SetuptoolsDriver
 
+_UNOPTIMIZED = ("-O0", "-U_FORTIFY_SOURCE")  # glibc's macro warns without optimization
 _OUT = 7
 """So many words at the end of a compiler's command line name files."""
 _CPLUS = (".cpp", ".cc", ".cxx", ".c++", ".C")
@@ -446,6 +447,7 @@ class Attempt:
             *(f"-D{n}" if v is None else f"-D{n}={v}" for n, v in spec.define_macros),
             *(f"-U{name}" for name in spec.undef_macros),
             *spec.extra_compile_args,
+            *(() if self.settings.flag("optimize") else _UNOPTIMIZED),
         ]
 
     def _debug_options(self, here: str) -> list[str]:

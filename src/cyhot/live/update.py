@@ -48,11 +48,13 @@ class Staged:
         targets: The modules that have a new image.
         failed: The modules that do not compile.
         began: `time.perf_counter` when that was asked for.
+        quick: Those of the modules whose image is not optimized; the optimized one is to follow.
     """
 
     targets: tuple[Target, ...]
     failed: tuple[Unswapped, ...]
     began: float
+    quick: frozenset[str] = frozenset()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,7 +77,8 @@ class Updater:
         self._inputs: dict[str, tuple[str, Inputs]] = {}
         self._failed: dict[str, Unswapped] = {}
         self._history: list[dict[str, str]] = []
-        self._gone_back_on: dict[str, str] = {}
+        self._gone_back_on: dict[str, set[str]] = {}
+        self._quick: dict[str, str] = {}
 
     def files(self) -> list[str]:
         """All files that the loaded modules were built from, err in, or get settings from."""
@@ -111,19 +114,39 @@ class Updater:
         wanted = [one for one in loaded_modules().values() if self._is_wanted(one, batch)]
         session = self._session()
         session.recent.forget()
-        report = build_sources([one.loader.source for one in wanted], None, session)
-        by_path = {one.path: one for one in report.modules}
+        quick = self._wanted_quickly(wanted, session)
+        fully = [one for one in wanted if one.name not in quick]
+        modules = _built(fully, session)
+        if quick:
+            some = [one for one in wanted if one.name in quick]
+            modules |= _built(some, session.updated({"optimize": False}))
         targets, failed = [], []
         for loaded in wanted:
-            built = by_path[loaded.loader.source.path]
+            built = modules[loaded.loader.source.path]
             if built.outcome == "failed":
                 failed.append(_unbuilt(built))
                 continue
             self._failed.pop(loaded.name, None)
-            if built.image not in (loaded.image, self._gone_back_on.get(loaded.name)):
+            known = {loaded.image, *self._gone_back_on.get(loaded.name, ())}
+            if built.image not in known:
                 targets.append(Target(loaded, built.image))
         self._failed |= {one.name: one for one in failed}
-        return Staged(tuple(targets), tuple(failed), began)
+        return Staged(tuple(targets), tuple(failed), began, frozenset(quick))
+
+    def _wanted_quickly(self, wanted: list[Loaded], session: Session) -> set[str]:
+        """The modules to be built without optimization first: their source is new."""
+        if session.process_settings()["stages"] != "fast-first":
+            return set()
+        quickly = session.updated({"optimize": False})
+        found = set()
+        for one in wanted:
+            request = session.request(one.loader.source)
+            if request.is_served(request.find()):
+                continue
+            quick = quickly.request(one.loader.source).find()
+            if not quick.image or quick.image != self._quick.get(one.name):
+                found.add(one.name)
+        return found
 
     def commit(self, staged: Staged) -> SwapReport:
         """Swap staged images in, all or nothing.
@@ -137,11 +160,22 @@ class Updater:
         before = {one.loaded.name: one.loaded.image for one in staged.targets}
         targets = [one for one in staged.targets if one.image != one.loaded.image]
         report = swap(targets) if targets else SwapReport()
-        if report.swapped:
-            self._history.append(before)
-            for name in before:
-                self._gone_back_on.pop(name, None)
-        return replace(report, seconds=_since(staged.began))
+        if not report.swapped:
+            return replace(report, seconds=_since(staged.began))
+        # An optimized image is no new code: to go back on it is to go back on what it follows.
+        news = {name: image for name, image in before.items() if image != self._quick.get(name)}
+        if news:
+            self._history.append(news)
+        for target in targets:
+            name = target.loaded.name
+            self._gone_back_on.pop(name, None)
+            if name in staged.quick:
+                self._quick[name] = target.image
+        swapped = tuple(
+            replace(one, stage="first" if one.name in staged.quick else "")
+            for one in report.swapped
+        )
+        return replace(report, swapped=swapped, seconds=_since(staged.began))
 
     def rollback(self) -> SwapReport:
         """Go back one swap: the images that ran before it run again, by a swap of their own.
@@ -161,20 +195,22 @@ class Updater:
         report = swap(targets)
         if report.ok:
             self._history.pop()
-            self._gone_back_on |= after
+            for name, image in after.items():
+                skipped = self._gone_back_on.setdefault(name, set())
+                skipped |= {image, self._quick.get(name, image)}
         return replace(report, seconds=_since(began), words="rolled back")
 
     def running(self) -> list[Running]:
         """The modules whose code runs."""
         return [
-            Running(
-                one.name,
-                one.loader.source.path,
-                one.image,
-                "rolled back" if one.name in self._gone_back_on else "",
-            )
+            Running(one.name, one.loader.source.path, one.image, self._stage_of(one))
             for one in loaded_modules().values()
         ]
+
+    def _stage_of(self, one: Loaded) -> str:
+        if one.name in self._gone_back_on:
+            return "rolled back"
+        return "first" if one.image == self._quick.get(one.name) else ""
 
     def _is_wanted(self, loaded: Loaded, batch: frozenset[str] | None) -> bool:
         if batch is None or loaded.name in self._failed:
@@ -200,6 +236,12 @@ class Updater:
 
 def _stores(request: Request) -> Iterable[Store]:
     return filter(None, (request.store, publish.temporary()))
+
+
+def _built(some: list[Loaded], session: Session) -> dict[str, Built]:
+    """Build modules that are loaded; gives what came of it by their sources."""
+    report = build_sources([one.loader.source for one in some], None, session)
+    return {one.path: one for one in report.modules}
 
 
 def _unbuilt(built: Built) -> Unswapped:
