@@ -266,6 +266,8 @@ def make_spec(
     elif fallback and source.is_pure_python:
         kind = FallbackLoader
     loader = kind(session, source)
+    if target is not None:
+        loader.mapped = getattr(getattr(target.__spec__, "loader", None), "mapped", "")
     spec = ModuleSpec(source.name, loader, origin=source.path, is_package=source.is_package)
     spec.has_location = True
     if source.is_package:

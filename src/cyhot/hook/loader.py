@@ -207,16 +207,23 @@ def _mentions_import(path: str) -> bool:
 
 
 class Reloader(Loader):
-    """What `importlib.reload` executes: the body of the present image, in the same module."""
+    """What `importlib.reload` executes: the present image's body, in the same module."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run the body of an image that matches the source now in an existing module.
+        """Give an existing module the code of an image that matches the source now.
+
+        It is swapped in: whatever was imported from the module before has the new code, too. A
+        module that was built without what that takes is executed anew in its namespace.
 
         Raises:
             CompileError: If the source does not compile; the module is as it was.
             SwapError: If the image cannot be executed in an existing module.
         """
         image = self.image()
+        from importlib import import_module
+
+        if import_module("cyhot.live.session").reload(module, self, image):
+            return
         from .execute import private_copy, run_in
 
         self._provide(image)

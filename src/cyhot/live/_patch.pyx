@@ -257,6 +257,11 @@ cdef class Image:
         return (<bytes>self.raw.facts).decode("ascii").partition(":")[2]
 
     @property
+    def function_size(self):
+        """The size of Cython's function objects, 0 if the image makes none."""
+        return self.raw.function_size
+
+    @property
     def definitions(self):
         """The address of each function's PyMethodDef."""
         cdef list found = []

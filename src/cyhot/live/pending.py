@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Protocol
 
+from ..hook.loader import Loader
 from .report import SwapReport, Unswapped
 
 
@@ -68,6 +70,9 @@ class Updating(Protocol):
 
     def rollback(self) -> SwapReport:
         """Go back one swap."""
+
+    def reload(self, module: ModuleType, loader: Loader, image: str) -> bool:
+        """Swap an image into one module; False if that is ruled out."""
 
     def running(self) -> Sequence[Runs]:
         """The modules that run."""

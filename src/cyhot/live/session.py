@@ -29,7 +29,10 @@ from .report import SwapReport
 from .status import Module, Status
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from ..hook.background import Start
+    from ..hook.loader import Loader
     from ..settings import Settings
     from .watch import Watcher
 
@@ -295,6 +298,12 @@ class LiveSession:
         self._tell([report])
         return report
 
+    def reload(self, module: ModuleType, loader: Loader, image: str) -> bool:
+        """Swap an image in, for `importlib.reload`; see `reload`."""
+        self._refuse_nesting()
+        with self._swap:
+            return self._updater.reload(module, loader, image)
+
     def before_cell(self) -> None:
         """Swap in what waits for the next cell, and say again what stands in the way."""
         if self.mode != "cell" or not self._settings().flag("watch"):
@@ -491,6 +500,24 @@ def rollback() -> SwapReport:
         SwapError: If there was none.
     """
     return live_session().rollback()
+
+
+def reload(module: ModuleType, loader: Loader, image: str) -> bool:
+    """Swap an image into a module that is being reloaded.
+
+    Args:
+        module: The module.
+        loader: Its loader.
+        image: The image that matches its source now.
+
+    Returns:
+        Whether that can be done: by this interpreter, with what the module was built like.
+
+    Raises:
+        SwapError: If the new code cannot take the place of the old.
+        Exception: Whatever the new body raises.
+    """
+    return live_session().reload(module, loader, image)
 
 
 def status() -> Status:

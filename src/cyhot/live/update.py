@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from types import ModuleType
 
 from ..building import publish
 from ..building.report import Built
@@ -13,14 +14,15 @@ from ..building.request import Request
 from ..building.store import Store
 from ..errors import SwapError
 from ..hook.commands import build_sources
+from ..hook.loader import Loader
 from ..hook.session import Session
 from ..settings import pyproject_places
 from .affected import Inputs, affected
 from .rebuild import EVERYWHERE
 from .report import SwapReport, Unswapped
-from .swap.lineage import Loaded, loaded_modules
+from .swap.lineage import Loaded, Unknown, loaded_modules
 from .swap.patcher import patcher, refusal
-from .swap.transaction import Target, swap
+from .swap.transaction import Target, swap, swap_or_raise
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,32 @@ class Updater:
             for one in report.swapped
         )
         return replace(report, swapped=swapped, seconds=_since(staged.began))
+
+    def reload(self, module: ModuleType, loader: Loader, image: str) -> bool:
+        """Swap one module's image in, for `importlib.reload`.
+
+        Args:
+            module: The module.
+            loader: Its loader.
+            image: The image that matches its source now.
+
+        Returns:
+            Whether this interpreter, and how the module was built, allow that.
+
+        Raises:
+            SwapError: If the new code cannot take the place of the old.
+            Exception: Whatever the new body raises.
+        """
+        loaded = Loaded(loader.source.name, module, loader)
+        before = loaded.image
+        try:
+            swap_or_raise(Target(loaded, image))
+        except Unknown:
+            return False
+        if before != image:
+            self._history.append({loaded.name: before})
+        self._gone_back_on.pop(loaded.name, None)
+        return True
 
     def rollback(self) -> SwapReport:
         """Go back one swap: the images that ran before it run again, by a swap of their own.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from functools import cache
+import threading
 from typing import Any
 
 from ...errors import SwapError
@@ -30,7 +30,11 @@ def refusal() -> str:
     return ""
 
 
-@cache
+_module: Any = None
+# Protects the making of `_module`: two threads that load it would have two kinds of its classes.
+_loading = threading.RLock()
+
+
 def patcher() -> Any:
     """The compiled module.
 
@@ -38,6 +42,20 @@ def patcher() -> Any:
         SwapError: If this interpreter is not supported.
         CompileError: If it does not compile.
     """
-    if reason := refusal():
-        raise SwapError(f"code cannot be swapped in place here: {reason}")
-    return load(_SOURCE, "cyhot.live._patch", session=Session({"verbose": 0}, "cyhot"))
+    global _module
+    with _loading:
+        if _module is None:
+            if reason := refusal():
+                raise SwapError(f"code cannot be swapped in place here: {reason}")
+            session = Session({"verbose": 0}, "cyhot")
+            _module = load(_SOURCE, "cyhot.live._patch", session=session)
+        return _module
+
+
+def _after_fork() -> None:
+    global _loading
+    _loading = threading.RLock()  # its owner may be a thread that only the parent has
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

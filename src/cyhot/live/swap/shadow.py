@@ -20,7 +20,7 @@ SPECIAL = frozenset({
 
 
 class BodyFailed(Exception):
-    """A new body raised; its text is the traceback."""
+    """A new body raised; its text is the traceback, its cause what was raised."""
 
 
 class Shadow:
@@ -82,7 +82,7 @@ class Shadow:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:
-            raise BodyFailed(_told(error)) from None
+            raise BodyFailed(_told(error)) from error
         finally:
             self.image.substitute_imports(None)
             self.image.untrack()

@@ -21,6 +21,7 @@ from .lineage import (
     add_generation,
     lineage_of,
     loaded_modules,
+    read_facts,
 )
 from .pairs import module_pairs
 from .patcher import patcher, refusal
@@ -66,6 +67,27 @@ def swap(targets: Sequence[Target]) -> SwapReport:
     return _Swap(targets).run()
 
 
+def swap_or_raise(target: Target) -> SwapReport:
+    """Give a loaded module new code, as `swap` does.
+
+    Raises:
+        Unknown: If this interpreter, or how the module was built, rules swapping out.
+        SwapError: If the new code cannot take the place of the old.
+        Exception: Whatever the new body raises.
+    """
+    if reason := refusal():
+        raise Unknown(reason)
+    lineage_of(target.loaded)
+    read_facts(target.image, target.image)
+    under_way = _Swap([target])
+    report = under_way.run()
+    if under_way.raised is not None:
+        raise under_way.raised
+    if not report.ok:
+        raise SwapError(f"{target.loaded.name} cannot be reloaded: {report.unswapped[0].reason}")
+    return report
+
+
 def _refused(
     targets: Sequence[Target], reasons: dict[str, str], kind: str = "refused"
 ) -> SwapReport:
@@ -89,6 +111,7 @@ class _Swap:
         self.lineages: dict[str, Lineage] = {}
         self.shadows: dict[str, Shadow] = {}
         self.redirected: tuple[str, ...] = ()
+        self.raised: BaseException | None = None
 
     def run(self) -> SwapReport:
         self._open()
@@ -161,6 +184,7 @@ class _Swap:
                 shadow.run(others)
             except BodyFailed as failure:
                 patcher().take_tracked()
+                self.raised = failure.__cause__
                 return _refused([self.targets[name]], {name: str(failure)}, "body")
             others[id(shadow.loaded.module)] = shadow.module
         others.clear()
@@ -210,7 +234,9 @@ class _Swap:
 
     def _commit(self, plan: Any, changing: list[Changing]) -> float:
         began = time.perf_counter()
-        journal = patcher().commit(plan, changing[0].shadow.image)
+        # A module without functions does not say how they are laid out; all are of one Cython.
+        image = max((one.shadow.image for one in changing), key=lambda image: image.function_size)
+        journal = patcher().commit(plan, image)
         critical = time.perf_counter() - began
         for one in changing:
             self._settle(one)
