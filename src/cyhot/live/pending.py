@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import Protocol
 
@@ -84,14 +85,16 @@ class Save:
     Attributes:
         paths: The files that changed.
         staged: What was built of them.
+        began: `time.perf_counter` at the last of them.
         refused: Why it could not be swapped in although it compiles; empty where that was not
             tried yet.
         told: Whether the user knows how it stands.
     """
 
-    def __init__(self, paths: frozenset[str], staged: Staged) -> None:
+    def __init__(self, paths: frozenset[str], staged: Staged, began: float | None = None) -> None:
         self.paths = paths
         self.staged = staged
+        self.began = staged.began if began is None else began
         self.refused: tuple[Unswapped, ...] = ()
         self.told = False
 
@@ -131,15 +134,16 @@ class Pending:
             self._keep([self._staged_all()])
             return
         saves, save = list(self.saves), self._staged(batch)
+        began = save.began
         while related := [one for one in saves if one.concerns(save)]:
             saves = [one for one in saves if one not in related]
-            save = self._staged(save.paths.union(*(one.paths for one in related)))
+            save = self._staged(save.paths.union(*(one.paths for one in related)), began)
         # What made a build fail is not known (a file that it did not find, maybe): try it again.
         saves = [self._staged(one.paths) if one.staged.failed else one for one in saves]
         self._keep([*saves, save])
 
-    def _staged(self, batch: frozenset[str]) -> Save:
-        return Save(batch, self._updater.stage(batch))
+    def _staged(self, batch: frozenset[str], began: float | None = None) -> Save:
+        return Save(batch, self._updater.stage(batch), began)
 
     def _staged_all(self) -> Save:
         staged = self._updater.stage(None)
@@ -157,9 +161,10 @@ class Pending:
     def commit(self, save: Save) -> SwapReport:
         """Swap a save in; what could not be, stays."""
         if save.staged.failed:
-            seconds = time.perf_counter() - save.staged.began
+            seconds = time.perf_counter() - save.began
             return SwapReport(unswapped=tuple(save.staged.failed), seconds=seconds)
         report = self._updater.commit(save.staged)
+        report = replace(report, seconds=time.perf_counter() - save.began)
         if report.ok:
             self.saves = tuple(one for one in self.saves if one is not save)
         else:

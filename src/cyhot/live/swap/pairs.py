@@ -41,6 +41,11 @@ class Pairs:
         self._live = vars(shadow.loaded.module)
         self._new = vars(shadow.module)
 
+    @property
+    def all_functions(self) -> list[tuple[Any, Any]]:
+        """Those with and without binding."""
+        return [*self.functions, *self.builtins]
+
     def find_classes(self, olds: dict[int, Any]) -> None:
         """Pair the classes, and note the pairs in ``olds`` (the old one by the new's address)."""
         for facts, kind in zip(self._shadow.facts.types, self._shadow.image.types, strict=True):

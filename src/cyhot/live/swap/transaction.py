@@ -292,12 +292,18 @@ class _Swap:
             one.name,
             one.shadow.loaded.loader.source.path,
             one.shadow.path,
-            len({id(new) for _, new in (*one.pairs.functions, *one.pairs.builtins)}),
+            len({id(new) for _, new in one.pairs.all_functions if not _is_cythons(new)}),
             tuple(classes),
             tuple(one.kept),
             tuple(one.removed),
             tuple(notes),
         )
+
+
+def _is_cythons(function: Any) -> bool:
+    """Whether it is one of those that Cython adds, for pickling."""
+    name = str(function.__name__)
+    return name.startswith("__pyx_") or name in ("__reduce_cython__", "__setstate_cython__")
 
 
 def _clear_caches(heap: Heap, changing: list[Changing]) -> None:
