@@ -116,6 +116,7 @@ def measure(rounds: int) -> list[Program]:
     with tempfile.TemporaryDirectory() as base:
         environ = {
             **os.environ,
+            "PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}",
             "CYHOT_BUILD_DIR": os.path.join(base, "store"),
             "XDG_RUNTIME_DIR": base,
             "CYHOT_WORKER": "1",
