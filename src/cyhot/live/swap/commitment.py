@@ -111,7 +111,7 @@ def _add_functions(plan: Any, one: Changing) -> None:
     rows = {key: at for at, key in enumerate(new.keys)}
     for generation in one.lineage.generations:
         for at, key in enumerate(generation.keys):
-            if key in rows:
+            if key in rows and key[0] not in one.pairs.unclear:
                 _add_definition(plan, one, (generation, at), (new, rows[key]))
 
 

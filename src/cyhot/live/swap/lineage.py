@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
+from weakref import WeakSet
 
 from ...building.instrument import SPARE, Facts, facts_of
 from ...hook.loader import Loader
@@ -83,6 +84,8 @@ class Lineage:
             first is the one that new instances get.
         methods: The longest table of C methods that each of them has had, as text.
         rooms: The number of methods that each of those tables has room for.
+        displaced: The functions that new bodies made, and older ones stand for: garbage, which the
+            collector need not have seen yet.
     """
 
     module: ModuleType
@@ -91,6 +94,7 @@ class Lineage:
     tables: dict[str, list[int]] = field(default_factory=dict)
     methods: dict[str, list[str]] = field(default_factory=dict)
     rooms: dict[str, int] = field(default_factory=dict)
+    displaced: WeakSet[Any] = field(default_factory=WeakSet)
 
     @property
     def last(self) -> Generation:

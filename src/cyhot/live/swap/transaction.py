@@ -239,6 +239,7 @@ class _Swap:
             if name in one.lineage.tables and type.__subclasses__(kind):
                 # Instances of a subclass that the body made may point to the new table itself.
                 one.lineage.tables[name].append(row[0])
+        one.lineage.displaced.update(new for _, new in one.pairs.functions)
         add_generation(one.lineage, shadow.generation)
         shadow.loaded.loader.mapped = shadow.loader.mapped
         module.__dict__["__cached__"] = shadow.path
