@@ -200,6 +200,7 @@ cdef extern from *:
     const size_t *cyhot_suites
     int CYHOT_SUITES
     unsigned long CYHOT_KIND, CYHOT_LOOKS, Py_TPFLAGS_HEAPTYPE, Py_TPFLAGS_HAVE_GC
+    unsigned long Py_TPFLAGS_IMMUTABLETYPE
     int CYHOT_HAS_DICT(PyTypeObject *)
     int cyhot_is_descriptor(PyObject *)
     int cyhot_descriptor_fields(PyObject *, void ***, void ***)
@@ -932,6 +933,26 @@ cdef int patch_inherited(Journal journal, kind, Change *change) except -1:
     return 0
 
 
+cdef int look_again(kind, name) except -1:
+    """Have Python subclasses find a special method that a cdef class has got or lost.
+
+    Where one name stands for two slots, Python gives a subclass a slot that looks for the name in
+    one of them, and its base's own in the other: those were not the base's.
+    """
+    cdef type_object *sub
+    for one in type.__subclasses__(kind):
+        sub = <type_object *><PyObject *>one
+        if name in <object>sub.tp_dict:
+            continue
+        if sub.tp_flags & Py_TPFLAGS_HEAPTYPE and not sub.tp_flags & Py_TPFLAGS_IMMUTABLETYPE:
+            setter = (<type_object *>&PyType_Type).tp_setattro
+            setter(<PyObject *>one, <PyObject *>name, <PyObject *>None)
+            setter(<PyObject *>one, <PyObject *>name, NULL)
+        else:
+            look_again(one, name)
+    return 0
+
+
 cdef int patch_descriptor(Journal journal, old, new) except -1:
     cdef void **a
     cdef void **b
@@ -1209,6 +1230,9 @@ cdef int _commit(Journal journal, plan, Image layout) except -1:
             journal.delete_item(where, name)
         else:
             journal.set_item(where, name, value)
+    for old, name, _ in plan.class_dicts:
+        if name.startswith("__"):
+            look_again(old, name)
     for _, new in plan.classes:
         hide(new)
     for dead in journal.graveyard:
