@@ -75,6 +75,7 @@ class Updater:
         self._failed: dict[str, Unswapped] = {}
         self._behind: set[str] = set()
         self._passed_over: dict[str, str] = {}
+        self._refused: dict[str, str] = {}
         self._history: list[dict[str, str]] = []
         self._rolled_back: set[str] = set()
 
@@ -127,6 +128,8 @@ class Updater:
             if self._passed_over.get(loaded.name) != built.image:
                 targets.append(Target(loaded, built.image))
         self._failed |= {one.name: one for one in failed}
+        if {one.loaded.name: one.image for one in targets} == self._refused:
+            targets = []  # nothing was saved since that could mend it
         return Staged(tuple(targets), tuple(failed), began)
 
     def commit(self, staged: Staged) -> SwapReport:
@@ -152,7 +155,9 @@ class Updater:
                 self._passed_over.pop(name, None)
         elif not report.ok:
             self._behind |= names
-            self._passed_over |= {one.loaded.name: one.image for one in staged.targets}
+        if staged.targets:
+            tried = {one.loaded.name: one.image for one in staged.targets}
+            self._refused = {} if report.ok else tried
         return replace(report, seconds=_since(staged.began))
 
     def rollback(self) -> SwapReport:
