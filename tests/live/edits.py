@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import collections
+import faulthandler
 import functools
 import os
 import random
+import resource
 import sys
 import time
 import traceback
@@ -43,6 +45,8 @@ from versions import (
 )
 
 
+LIMIT, SECONDS = 4 << 30, 120
+"""What a sequence may have of memory and of time."""
 VARIANTS = [(0, 0), (1, 0), (0, 1), (1, 1)]
 
 
@@ -392,6 +396,8 @@ def forked(work: Callable[[], Any]) -> Any:
     pid = os.fork()
     if pid == 0:
         os.close(read)
+        resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
+        faulthandler.dump_traceback_later(SECONDS, exit=True)
         try:
             result = (True, work())
         except Wrong as error:

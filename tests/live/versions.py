@@ -26,7 +26,7 @@ SPECIAL = {
     "__contains__": ("(self, one)", lambda one: 1 in one),
     "__neg__": ("(self)", lambda one: -one),
     "__add__": ("(self, other)", lambda one: one + 1),
-    "__iter__": ("(self)", list),
+    "__iter__": ("(self)", lambda one: next(iter(one))),
     "__str__": ("(self)", str),
 }
 GOOD, SYNTAX, RAISES, LAYOUT = "good", "syntax", "raises", "layout"
@@ -379,8 +379,10 @@ class World:
         try:
             one = self._definer(kind, what)
         except LookupError:
+            if what == "__iter__":  # a sequence can be iterated over as well
+                return self.special(kind, "__getitem__")
             return Raised("TypeError")
-        return [one.number] if what == "__iter__" else _special(what, one)
+        return one.number if what == "__iter__" else _special(what, one)
 
     def opt(self, kind: str) -> Any:
         try:
