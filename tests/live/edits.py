@@ -45,8 +45,8 @@ from versions import (
 )
 
 
-LIMIT, SECONDS = 4 << 30, 120
-"""What a sequence may have of memory and of time."""
+LIMIT, SECONDS = 4 << 30, 300
+"""What a sequence may have of memory and of time (sanitizers map terabytes, and take longer)."""
 VARIANTS = [(0, 0), (1, 0), (0, 1), (1, 1)]
 
 
@@ -388,7 +388,7 @@ def build_all(pool: Pool) -> None:
                 assert one.outcome != "failed", one.diagnostics
 
 
-def forked(work: Callable[[], Any]) -> Any:
+def forked(work: Callable[[], Any], seconds: float = SECONDS) -> Any:
     """What something gives, done in a fork; its exception's text as a `Wrong`."""
     import marshal
 
@@ -396,8 +396,9 @@ def forked(work: Callable[[], Any]) -> Any:
     pid = os.fork()
     if pid == 0:
         os.close(read)
-        resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
-        faulthandler.dump_traceback_later(SECONDS, exit=True)
+        if "LD_PRELOAD" not in os.environ:
+            resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
+        faulthandler.dump_traceback_later(seconds, exit=True)
         try:
             result = (True, work())
         except Wrong as error:
@@ -461,7 +462,7 @@ def main() -> int:
     pool = Pool(options.folder, options.seed, options.versions, VARIANTS[: options.variants])
     publish.MOST_RECORDS = 1000  # a pool has more versions than a user goes back to
     began = time.perf_counter()
-    forked(lambda: build_all(pool))
+    forked(lambda: build_all(pool), 1200)
     print(f"built in {time.perf_counter() - began:.1f} s", flush=True)
     patcher()
     totals: collections.Counter[str] = collections.Counter()

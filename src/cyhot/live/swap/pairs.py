@@ -119,7 +119,7 @@ class Pairs:
                 if not patcher().has_closure(one, image):
                     new_by_key.setdefault(now[address], []).append(one)
             elif address in before and not patcher().has_closure(one, image):
-                old_by_key.setdefault(before[address], []).append(one)
+                old_by_key.setdefault(before[address][0], []).append(one)
         named = {id(value) for value in self._live.values()}
         displaced = self._lineage.displaced
         for key, some in old_by_key.items():

@@ -18,7 +18,6 @@ from .lineage import (
     Lineage,
     Loaded,
     Unknown,
-    add_generation,
     lineage_of,
     loaded_modules,
 )
@@ -200,7 +199,8 @@ class _Swap:
         plan = make_plan(changing, olds, heap, tracked, others)
         plan.entries += entries
         try:
-            critical = self._commit(plan, changing)
+            held = {address for _, address in heap.functions}
+            critical = self._commit(plan, changing, held)
         except Exception as error:
             for one in changing:
                 self._note(one.name, f"{type(error).__name__}: {error}. Restart the program")
@@ -208,12 +208,12 @@ class _Swap:
         _clear_caches(heap, changing)
         return changing, critical
 
-    def _commit(self, plan: Any, changing: list[Changing]) -> float:
+    def _commit(self, plan: Any, changing: list[Changing], held: set[int]) -> float:
         began = time.perf_counter()
         journal = patcher().commit(plan, changing[0].shadow.image)
         critical = time.perf_counter() - began
         for one in changing:
-            self._settle(one)
+            self._settle(one, held)
         del journal  # what was displaced may go, and run its destructors, only now
         return critical
 
@@ -229,7 +229,7 @@ class _Swap:
                 continue  # no pointers of its are known; it can have got none but by its own build
         return found
 
-    def _settle(self, one: Changing) -> None:
+    def _settle(self, one: Changing, held: set[int]) -> None:
         """Note what runs now."""
         shadow, module = one.shadow, one.shadow.loaded.module
         for facts, kind, row in zip(
@@ -240,7 +240,7 @@ class _Swap:
                 # Instances of a subclass that the body made may point to the new table itself.
                 one.lineage.tables[name].append(row[0])
         one.lineage.displaced.update(new for _, new in one.pairs.functions)
-        add_generation(one.lineage, shadow.generation)
+        one.lineage.follow(shadow.generation, held)
         shadow.loaded.loader.mapped = shadow.loader.mapped
         module.__dict__["__cached__"] = shadow.path
         if module.__spec__ is not None:
