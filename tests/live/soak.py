@@ -15,6 +15,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,8 @@ def build(folder: Path) -> list[str]:
                 report = build_sources(sources, None, session)
                 images += [one.image for one in report.modules if one.name == "worked"]
             os.write(write, json.dumps(images).encode())
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(0)
     os.close(write)

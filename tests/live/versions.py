@@ -23,7 +23,7 @@ SPECIAL = {
     "__len__": ("(self)", len),
     "__getitem__": ("(self, i)", lambda one: one[3]),
     "__call__": ("(self)", lambda one: one()),
-    "__contains__": ("(self, one)", lambda one: 1 in one),
+    "__contains__": ("(self, one)", lambda one: _contains(one)),
     "__neg__": ("(self)", lambda one: -one),
     "__add__": ("(self, other)", lambda one: one + 1),
     "__iter__": ("(self)", lambda one: next(iter(one))),
@@ -393,6 +393,11 @@ class World:
 
 
 _ALWAYS = {("alpha", "c1"), ("alpha", "c2"), ("beta", "own")}
+
+
+def _contains(one: Any) -> Any:
+    """Without that method `in` would look through an object that has no end."""
+    return 1 in one if hasattr(type(one), "__contains__") else Raised("TypeError")
 
 
 @dataclass(frozen=True)

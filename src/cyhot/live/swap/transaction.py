@@ -206,6 +206,8 @@ class _Swap:
                 self._note(one.name, f"{type(error).__name__}: {error}. Restart the program")
             return None, 0.0
         _clear_caches(heap, changing)
+        for one in changing:
+            patcher().retire(one.shadow.image, olds, heap.objects)
         return changing, critical
 
     def _commit(self, plan: Any, changing: list[Changing], held: set[int]) -> float:
