@@ -22,6 +22,9 @@ import types
 
 cdef extern from *:
     """
+    #ifndef _GNU_SOURCE
+    #define _GNU_SOURCE
+    #endif
     #include <stddef.h>
     #include <dlfcn.h>
     #include <structmember.h>
@@ -200,6 +203,7 @@ cdef extern from *:
     const size_t *cyhot_suites
     int CYHOT_SUITES
     unsigned long CYHOT_KIND, CYHOT_LOOKS, Py_TPFLAGS_HEAPTYPE, Py_TPFLAGS_HAVE_GC
+    unsigned long Py_TPFLAGS_IMMUTABLETYPE
     int CYHOT_HAS_DICT(PyTypeObject *)
     int cyhot_is_descriptor(PyObject *)
     int cyhot_descriptor_fields(PyObject *, void ***, void ***)
@@ -237,6 +241,9 @@ cdef extern from *:
     object PyLong_FromVoidPtr(void *)
     void *dlopen(const char *, int) nogil
     void *dlsym(void *, const char *) nogil
+    ctypedef struct dl_info "Dl_info":
+        void *dli_fbase
+    int dladdr(const void *, dl_info *) nogil
     int RTLD_NOW, RTLD_NOLOAD
 
 VERSION = 1
@@ -937,6 +944,26 @@ cdef int patch_inherited(Journal journal, kind, Change *change) except -1:
     return 0
 
 
+cdef int look_again(kind, name) except -1:
+    """Have Python subclasses find a special method that a cdef class has got or lost.
+
+    Where one name stands for two slots, Python gives a subclass a slot that looks for the name in
+    one of them, and its base's own in the other: those were not the base's.
+    """
+    cdef type_object *sub
+    for one in type.__subclasses__(kind):
+        sub = <type_object *><PyObject *>one
+        if name in <object>sub.tp_dict:
+            continue
+        if sub.tp_flags & Py_TPFLAGS_HEAPTYPE and not sub.tp_flags & Py_TPFLAGS_IMMUTABLETYPE:
+            setter = (<type_object *>&PyType_Type).tp_setattro
+            setter(<PyObject *>one, <PyObject *>name, <PyObject *>None)
+            setter(<PyObject *>one, <PyObject *>name, NULL)
+        else:
+            look_again(one, name)
+    return 0
+
+
 cdef int patch_descriptor(Journal journal, old, new) except -1:
     cdef void **a
     cdef void **b
@@ -1090,6 +1117,7 @@ cdef int hide(kind) except -1:
     cdef PyObject *known = PyWeakref_NewRef_borrowed(kind)
     if known:
         _PyWeakref_ClearRef(known)
+        PyObject_GC_UnTrack(known)  # the list keeps it for ever
     return 0
 
 
@@ -1097,6 +1125,68 @@ cdef PyObject *PyWeakref_NewRef_borrowed(kind) except? NULL:
     """The weak reference without a callback, the one that lists of subclasses have."""
     reference = PyWeakref_NewRef(kind, NULL)
     return <PyObject *>reference if Py_REFCNT(<PyObject *>reference) > 1 else NULL
+
+
+cdef void *base_of(void *address) noexcept:
+    """Where the image that an address lies in starts, NULL if it lies in none."""
+    cdef dl_info found
+    return found.dli_fbase if dladdr(address, &found) else NULL
+
+
+def retire(Image image, dict olds, list objects):
+    """Take what lives as long as an image does, for ever, out of the collector's sight.
+
+    Each image has types of its own: those that older ones stand for, and those of closures and
+    memoryviews. Their dicts and descriptors can neither go nor be led anywhere.
+
+    Args:
+        image: The image that runs now.
+        olds: The old object for the address of each new one.
+        objects: What the collector knows.
+    """
+    cdef void *base = base_of(image.raw)
+    cdef set own = {<uintptr_t><PyObject *>kind for kind in image.types}
+    cdef set kinds = set()
+    cdef size_t index
+    cdef PyObject *word
+    cdef Py_ssize_t at
+    for index in range(image.raw.state_words):
+        word = <PyObject *>image.raw.state[index]
+        if word and base_of(word) == base and is_plain_type(word):
+            if <uintptr_t>word not in own or <uintptr_t>word in olds:
+                kinds.add(<uintptr_t>word)
+    for kind in image.types:
+        if <uintptr_t><PyObject *>kind in olds:
+            kinds.add(<uintptr_t><PyObject *>kind)
+    for index in kinds:
+        _retire_type(<type_object *>index)
+    for at in range(len(objects)):
+        word = <PyObject *>objects[at]
+        if <uintptr_t>Py_TYPE(word) in kinds and _is_constant(Py_TYPE(word)):
+            PyObject_GC_UnTrack(word)
+
+
+cdef bint is_plain_type(PyObject *word) noexcept:
+    """Whether something in an image is a type; it may be no object at all."""
+    return <uintptr_t>word % sizeof(void *) == 0 and Py_TYPE(word) == <PyTypeObject *>&PyType_Type
+
+
+cdef bint _is_constant(PyTypeObject *kind) noexcept:
+    """Whether its instances are the constants that memoryviews' code has."""
+    return strstr((<type_object *>kind).tp_name, b".Enum") != NULL
+
+
+cdef int _retire_type(type_object *kind) except -1:
+    for value in dict.values(<object>kind.tp_dict):
+        if cyhot_is_descriptor(<PyObject *>value) or PyCFunction_CheckExact(<PyObject *>value):
+            PyObject_GC_UnTrack(<PyObject *>value)
+    PyObject_GC_UnTrack(kind.tp_dict)
+    PyObject_GC_UnTrack(kind.tp_mro)
+    PyObject_GC_UnTrack(kind.tp_bases)
+    reference = PyWeakref_NewRef(<object><PyObject *>kind, NULL)
+    if Py_REFCNT(<PyObject *>reference) > 1:  # it is in the list of its base's subclasses
+        PyObject_GC_UnTrack(<PyObject *>reference)
+    return 0
 
 
 class Plan:
@@ -1214,6 +1304,9 @@ cdef int _commit(Journal journal, plan, Image layout) except -1:
             journal.delete_item(where, name)
         else:
             journal.set_item(where, name, value)
+    for old, name, _ in plan.class_dicts:
+        if name.startswith("__"):
+            look_again(old, name)
     for _, new in plan.classes:
         hide(new)
     for dead in journal.graveyard:

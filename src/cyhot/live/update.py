@@ -151,14 +151,16 @@ class Updater:
         return found
 
     def commit(self, staged: Staged) -> SwapReport:
-        """Swap staged images in, all or nothing.
+        """Swap staged images in, all or nothing: nothing, if a module does not compile.
 
         Args:
-            staged: What `stage` gave; all of it compiles.
+            staged: What `stage` gave.
 
         Returns:
             What happened; nothing is raised for an error in a source.
         """
+        if staged.failed:
+            return SwapReport(unswapped=staged.failed, seconds=_since(staged.began))
         before = {one.loaded.name: one.loaded.image for one in staged.targets}
         targets = [one for one in staged.targets if one.image != one.loaded.image]
         report = swap(targets) if targets else SwapReport()

@@ -109,10 +109,17 @@ def _add_functions(plan: Any, one: Changing) -> None:
         _add_signatures(plan, one, old, new)
     new = one.shadow.generation
     rows = {key: at for at, key in enumerate(new.keys)}
-    for generation in one.lineage.generations:
-        for at, key in enumerate(generation.keys):
-            if key in rows:
-                _add_definition(plan, one, (generation, at), (new, rows[key]))
+    for address, (key, was) in one.lineage.definitions().items():
+        if key in rows and key[0] not in one.pairs.unclear:
+            at = rows[key]
+            now = new.facts.functions[at]
+            if is_compatible(was, now) and patcher().same_call(address, new.definitions[at]):
+                plan.definitions.append((address, new.definitions[at]))
+            elif was["closure"] and address not in one.lineage.former:
+                one.notes.append(
+                    f"{key[0]}: those that were made before keep their old code; it captures "
+                    "other variables now"
+                )
 
 
 def _add_signatures(plan: Any, one: Changing, old: Any, new: Any) -> None:
@@ -124,22 +131,6 @@ def _add_signatures(plan: Any, one: Changing, old: Any, new: Any) -> None:
     for key, value in after.items():
         plan.dicts.append((before, key, plan.olds.get(id(value), value)))
     plan.dicts += [(before, key, patcher().NOTHING) for key in before.keys() - after.keys()]
-
-
-def _add_definition(
-    plan: Any, one: Changing, of: tuple[Generation, int], to: tuple[Generation, int]
-) -> None:
-    """Lead functions that are made again and again, and closures, to the new code."""
-    (old, at), (new, index) = of, to
-    before, after = old.definitions[at], new.definitions[index]
-    was, now = old.facts.functions[at], new.facts.functions[index]
-    if is_compatible(was, now) and patcher().same_call(before, after):
-        plan.definitions.append((before, after))
-    elif was["closure"] and old is one.lineage.last:
-        one.notes.append(
-            f"{new.keys[index][0]}: those that were made before keep their old code; it captures "
-            "other variables now"
-        )
 
 
 def _add_classes(plan: Any, one: Changing) -> None:

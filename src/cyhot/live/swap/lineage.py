@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
+from weakref import WeakSet
 
 from ...building.instrument import SPARE, Facts, facts_of
 from ...hook.loader import Loader
@@ -71,39 +72,57 @@ class Generation:
         self.definitions = self.image.definitions
 
 
+Row = tuple[Key, dict[str, Any]]
+"""A function's key and facts."""
+
+
 @dataclass(slots=True)
 class Lineage:
     """A module's images, and what outlives them.
 
     Attributes:
         module: The module object.
-        generations: Its images; the last one runs.
+        last: The image that runs.
+        former: What functions of earlier images were made from, by its address: the function's
+            key and facts. Of the image before the last all; of others what somebody holds still.
         classes: The cdef classes that are in use, by name: the first of that name that there was.
         tables: For each of them the addresses of the method tables that instances point to; the
             first is the one that new instances get.
         methods: The longest table of C methods that each of them has had, as text.
         rooms: The number of methods that each of those tables has room for.
+        displaced: The functions that new bodies made, and older ones stand for: garbage, which the
+            collector need not have seen yet.
     """
 
     module: ModuleType
-    generations: list[Generation] = field(default_factory=list)
+    last: Generation = field(init=False)
+    former: dict[int, Row] = field(default_factory=dict)
     classes: dict[str, type] = field(default_factory=dict)
     tables: dict[str, list[int]] = field(default_factory=dict)
     methods: dict[str, list[str]] = field(default_factory=dict)
     rooms: dict[str, int] = field(default_factory=dict)
+    displaced: WeakSet[Any] = field(default_factory=WeakSet)
+    _shared: dict[tuple[object, ...], Row] = field(default_factory=dict)
 
-    @property
-    def last(self) -> Generation:
-        """What runs."""
-        return self.generations[-1]
+    def definitions(self) -> dict[int, Row]:
+        """The key and the facts of each function, by the address of what it was made from."""
+        last = self.last
+        rows = zip(last.keys, last.facts.functions, strict=True)
+        return self.former | dict(zip(last.definitions, rows, strict=True))
 
-    def definitions(self) -> dict[int, Key]:
-        """The key of each function, by the address of what it was made from, of all images."""
-        return {
-            address: key
-            for generation in self.generations
-            for address, key in zip(generation.definitions, generation.keys, strict=True)
-        }
+    def follow(self, generation: Generation, held: set[int]) -> None:
+        """Have another image run from now on.
+
+        Args:
+            generation: It.
+            held: The addresses of what functions that are there were made from.
+        """
+        self.former = {at: row for at, row in self.former.items() if at in held}
+        last = self.last
+        for at, key, facts in zip(last.definitions, last.keys, last.facts.functions, strict=True):
+            # There may be thousands of images: equal rows are one.
+            self.former[at] = self._shared.setdefault((key, *facts.values()), (key, facts))
+        add_generation(self, generation)
 
     def table_entries(self, name: str) -> list[int]:
         """The C methods that a class's instances have now, as addresses."""
@@ -139,7 +158,7 @@ def lineage_of(loaded: Loaded) -> Lineage:
 
 def add_generation(lineage: Lineage, generation: Generation) -> None:
     """Note the image that runs from now on, with its classes in use and their tables."""
-    lineage.generations.append(generation)
+    lineage.last = generation
     used = generation.image.used_types
     rows = patcher().tables_of(generation.image)
     for facts, kind, (_, entries, table, _) in zip(generation.facts.types, used, rows, strict=True):

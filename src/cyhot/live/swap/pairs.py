@@ -25,6 +25,7 @@ class Pairs:
         members: (old, new) members of enumerations.
         refusals: Why something cannot take the place of what there was.
         notes: What stays on the old code.
+        unclear: Names of functions that cannot be told apart.
     """
 
     def __init__(self, lineage: Lineage, shadow: Shadow) -> None:
@@ -36,6 +37,7 @@ class Pairs:
         self.members: list[tuple[Any, Any]] = []
         self.refusals: list[str] = []
         self.notes: list[str] = []
+        self.unclear: set[str] = set()
         self._lineage = lineage
         self._shadow = shadow
         self._live = vars(shadow.loaded.module)
@@ -113,7 +115,7 @@ class Pairs:
         now = dict(
             zip(self._shadow.generation.definitions, self._shadow.generation.keys, strict=True)
         )
-        unclear = ambiguous(list(self._lineage.last.keys), list(now.values()))
+        unclear = self.unclear = ambiguous(list(self._lineage.last.keys), list(now.values()))
         old_by_key: dict[Key, list[Any]] = {}
         new_by_key: dict[Key, list[Any]] = {}
         image = self._shadow.image
@@ -122,8 +124,9 @@ class Pairs:
                 if not patcher().has_closure(one, image):
                     new_by_key.setdefault(now[address], []).append(one)
             elif address in before and not patcher().has_closure(one, image):
-                old_by_key.setdefault(before[address], []).append(one)
+                old_by_key.setdefault(before[address][0], []).append(one)
         named = {id(value) for value in self._live.values()}
+        displaced = self._lineage.displaced
         for key, some in old_by_key.items():
             if key[0] in unclear:
                 self.notes.append(
@@ -131,7 +134,9 @@ class Pairs:
                     "those that are held keep their old code"
                 )
             elif news := new_by_key.get(key):
-                self._pair(sorted(some, key=lambda one: id(one) not in named), news, olds)
+                # The first is the one that everybody holds.
+                some.sort(key=lambda one: (one in displaced, id(one) not in named))
+                self._pair(some, news, olds)
         self.notes = list(dict.fromkeys(self.notes))
         self._pair_builtins(olds)
 

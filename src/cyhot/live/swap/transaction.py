@@ -18,7 +18,6 @@ from .lineage import (
     Lineage,
     Loaded,
     Unknown,
-    add_generation,
     lineage_of,
     loaded_modules,
     read_facts,
@@ -224,22 +223,25 @@ class _Swap:
         plan = make_plan(changing, olds, heap, tracked, others)
         plan.entries += entries
         try:
-            critical = self._commit(plan, changing)
+            held = {address for _, address in heap.functions}
+            critical = self._commit(plan, changing, held)
         except Exception as error:
             for one in changing:
                 self._note(one.name, f"{type(error).__name__}: {error}. Restart the program")
             return None, 0.0
         _clear_caches(heap, changing)
+        for one in changing:
+            patcher().retire(one.shadow.image, olds, heap.objects)
         return changing, critical
 
-    def _commit(self, plan: Any, changing: list[Changing]) -> float:
+    def _commit(self, plan: Any, changing: list[Changing], held: set[int]) -> float:
         began = time.perf_counter()
         # A module without functions does not say how they are laid out; all are of one Cython.
         image = max((one.shadow.image for one in changing), key=lambda image: image.function_size)
         journal = patcher().commit(plan, image)
         critical = time.perf_counter() - began
         for one in changing:
-            self._settle(one)
+            self._settle(one, held)
         del journal  # what was displaced may go, and run its destructors, only now
         for one in changing:
             vars(one.shadow.module).clear()  # else a circle of garbage would wait for the collector
@@ -257,7 +259,7 @@ class _Swap:
                 continue  # no pointers of its are known; it can have got none but by its own build
         return found
 
-    def _settle(self, one: Changing) -> None:
+    def _settle(self, one: Changing, held: set[int]) -> None:
         """Note what runs now."""
         shadow, module = one.shadow, one.shadow.loaded.module
         for facts, kind, row in zip(
@@ -267,7 +269,8 @@ class _Swap:
             if name in one.lineage.tables and type.__subclasses__(kind):
                 # Instances of a subclass that the body made may point to the new table itself.
                 one.lineage.tables[name].append(row[0])
-        add_generation(one.lineage, shadow.generation)
+        one.lineage.displaced.update(new for _, new in one.pairs.functions)
+        one.lineage.follow(shadow.generation, held)
         shadow.loaded.loader.mapped = shadow.loader.mapped
         module.__dict__["__cached__"] = shadow.path
         if module.__spec__ is not None:

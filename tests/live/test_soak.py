@@ -1,0 +1,48 @@
+"""Many swaps under load: nothing breaks, and nothing grows but by the images themselves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import clean_environment
+
+PROGRAM = Path(__file__).with_name("soak.py")
+EXTRA = 50 * 1024
+"""What a swap may cost in memory besides the image that it maps."""
+
+
+def soak(folder: Path, *arguments: str, timeout: float) -> dict[str, Any]:
+    own = {"CFLAGS": "-O1", "CYHOT_BUILD_DIR": str(folder / "store")}
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", str(PROGRAM), str(folder / "sources"), *arguments],
+        env={**clean_environment(), **own},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert not found["wrong"] and min(found["rounds"].values()) > 10, found
+    assert found["descriptors"] == 0, found
+    return found
+
+
+def test_sixty_swaps_under_load(tmp_path: Path) -> None:
+    found = soak(tmp_path, "--swaps", "60", timeout=250)
+    assert found["objects"] <= 1, found
+    assert found["memory"] <= found["mapped"] + 2 * EXTRA, found  # allocators grow in steps
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_two_thousand_swaps_under_load(tmp_path: Path) -> None:
+    found = soak(tmp_path, "--swaps", "2000", timeout=1700)
+    assert found["objects"] <= 0.1, found
+    assert found["memory"] <= found["mapped"] + EXTRA, found
+    assert found["ratio"] <= 1.03 * max(1.0, found["fresh ratio"]), found
+    assert found["last quarter"] <= 1.25 * found["first quarter"], found
