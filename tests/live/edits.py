@@ -307,14 +307,12 @@ def run_sequence(pool: Pool, steps: list[Step]) -> tuple[set[Any], dict[str, int
     Returns:
         The combinations that ran, and how often what happened.
     """
-    from cyhot.hook import current_session
-    from cyhot.live.update import Updater
+    import cyhot
 
     places, variants = dict.fromkeys(MODULES, 0), (0, 0)
     pool.write(places, variants)
     world = World(pool.at(places), variants)
     live = Live(pool, world)
-    updater = Updater(current_session)
     counted: collections.Counter[str] = collections.Counter()
     counted["answers"] += compare(live.checks(), "at first")
     running = (tuple(places.values()), variants)
@@ -325,8 +323,7 @@ def run_sequence(pool: Pool, steps: list[Step]) -> tuple[set[Any], dict[str, int
         places |= dict(step.chosen)
         variants = step.variants
         saved = pool.write(places, variants)
-        staged = updater.stage(frozenset(saved))
-        report = updater.commit(staged)
+        report = cyhot.refresh()
         found = f"step {number} {step}: {report}"
         kinds = {pool.kinds[index] for index in places.values()}
         good = kinds == {GOOD}
