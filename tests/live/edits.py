@@ -44,7 +44,6 @@ from versions import (
     text,
 )
 
-
 LIMIT, SECONDS = 4 << 30, 300
 """What a sequence may have of memory and of time (sanitizers map terabytes, and take longer)."""
 VARIANTS = [(0, 0), (1, 0), (0, 1), (1, 1)]
@@ -114,9 +113,7 @@ def steps_of(pool: Pool, seed: str, many: int) -> list[Step]:
             variants = chance.choice(pool.variants)
         for name in chosen:
             bad = chance.random() < 0.16 and variants == pool.variants[0]
-            places[name] = (
-                pool.many + chance.randrange(3) if bad else chance.randrange(pool.many)
-            )
+            places[name] = pool.many + chance.randrange(3) if bad else chance.randrange(pool.many)
         deeds = [
             (chance.choice(MODULES), *chance.choice(
                 [("poke", ""), ("set", chance.choice([*DATA, *GUARDED, "user"])),
@@ -124,7 +121,9 @@ def steps_of(pool: Pool, seed: str, many: int) -> list[Step]:
             ))
             for _ in range(chance.randrange(4))
         ]  # fmt: skip
-        found.append(Step(tuple((n, places[n]) for n in dict.fromkeys(chosen)), variants, tuple(deeds)))
+        found.append(
+            Step(tuple((n, places[n]) for n in dict.fromkeys(chosen)), variants, tuple(deeds))
+        )
     return found
 
 
@@ -295,7 +294,9 @@ def compare(checks: Iterator[Check], where: str) -> int:
         if found != expected:
             wrong.append(f"{label}: {found!r}, not {expected!r}")
     if wrong:
-        raise Wrong(f"{where}: {len(wrong)} of {many} answers are wrong:\n  " + "\n  ".join(wrong[:12]))
+        raise Wrong(
+            f"{where}: {len(wrong)} of {many} answers are wrong:\n  " + "\n  ".join(wrong[:12])
+        )
     return many
 
 

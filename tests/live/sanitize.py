@@ -105,7 +105,10 @@ def passes(label: str, python: str, own: dict[str, str], options: argparse.Names
             )
             words = " ".join(Path(word).name for word in command[:4] if not word.startswith("-"))
             told = (done.stdout.strip().splitlines() or [""])[-1]
-            print(f"sanitize: {label}: {words}: exit status {done.returncode}: {told[:200]}", flush=True)
+            print(
+                f"sanitize: {label}: {words}: exit status {done.returncode}: {told[:200]}",
+                flush=True,
+            )
             if done.returncode or "AddressSanitizer" in done.stderr:
                 print(f"{done.stdout[-6000:]}\n{done.stderr[-12000:]}")
                 return False

@@ -218,7 +218,10 @@ cdef class Leaf:
     if m == "alpha":
         # The shared part's functions come first: this one has its place behind them.
         more = f", int y={v}" if variants[0] else ""
-        add(f"cdef int twice(int x{more}) noexcept: return {v} * 1000 + x * 2" + " + y" * variants[0])
+        add(
+            f"cdef int twice(int x{more}) noexcept: return {v} * 1000 + x * 2"
+            + " + y" * variants[0]
+        )
     if m == "beta":
         more = f", int y={v}" if variants[1] else ""
         add(
@@ -314,7 +317,9 @@ class World:
     def v(self, name: str) -> Version:
         return self.of[name].version
 
-    def swap(self, versions: dict[str, Version], variants: tuple[int, int], built: set[str]) -> None:
+    def swap(
+        self, versions: dict[str, Version], variants: tuple[int, int], built: set[str]
+    ) -> None:
         """New versions take the place of the old ones.
 
         Args:
@@ -445,7 +450,11 @@ def function_checks(world: World, name: str, of: Any) -> Iterator[Check]:
         Raised("NameError") if missing else [data[n] for n in one.data]
     )  # fmt: skip
     if name == "beta":
-        yield "cross", lambda: of["cross"](2), (v, world.twice(2), world.of["alpha"].variables["ratio"])
+        yield (
+            "cross",
+            lambda: of["cross"](2),
+            (v, world.twice(2), world.of["alpha"].variables["ratio"]),
+        )
     if name == "gamma":
         yield "cross", lambda: of["cross"](2), (
             v, world.twice(2), world.thrice(2), world.of["alpha"].variables["ratio"],
