@@ -130,6 +130,8 @@ class Updater:
         self._failed |= {one.name: one for one in failed}
         if {one.loaded.name: one.image for one in targets} == self._refused:
             targets = []  # nothing was saved since that could mend it
+        else:
+            self._refused = {}
         return Staged(tuple(targets), tuple(failed), began)
 
     def commit(self, staged: Staged) -> SwapReport:
