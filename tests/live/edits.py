@@ -44,7 +44,6 @@ from versions import (
     text,
 )
 
-
 LIMIT, SECONDS = 4 << 30, 300
 """What a sequence may have of memory and of time (sanitizers map terabytes, and take longer)."""
 VARIANTS = [(0, 0), (1, 0), (0, 1), (1, 1)]

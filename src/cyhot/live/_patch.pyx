@@ -937,7 +937,7 @@ cdef int patch_inherited(Journal journal, kind, Change *change) except -1:
             p = slot_of(sub, index)
             if p and p[0] == mine.before[index]:
                 journal.write(p, mine.after[index])
-            elif not p or p[0] != mine.after[index]:
+            elif (p[0] if p else NULL) != mine.after[index]:
                 mine.on[index] = False  # overridden from here on
         patch_inherited(journal, one, &mine)
         journal.note_modified(<PyTypeObject *>sub)

@@ -224,8 +224,13 @@ def _add_tables(plan: Any, changing: list[Changing], others: dict[str, Lineage])
             table, many, used, _ = row
             if not used or name not in one.lineage.tables or name not in one.lineage.classes:
                 continue
-            before, after = one.lineage.table_entries(name), patcher().words_at(table, many)
-            changed.append((one.lineage.classes[name], before, after))
+            before, made = one.lineage.table_entries(name), patcher().words_at(table, many)
+            kind = one.lineage.classes[name]
+            after = _up_to_date(kind, made, changed)
+            plan.entries += [
+                (table + 8 * at, value) for at, value in enumerate(after) if value != made[at]
+            ]
+            changed.append((kind, before, after))
             homes = one.lineage.tables[name]
             plan.homes.append((one.shadow.image, index, homes[0]))
             for home in homes:
@@ -238,6 +243,22 @@ def _add_tables(plan: Any, changing: list[Changing], others: dict[str, Lineage])
             for base, before, after in changed:
                 if id(kind) not in renewed and issubclass(kind, base):
                     plan.entries += _inherited(tables, lineage.table_entries(name), before, after)
+
+
+def _up_to_date(
+    kind: type, made: list[int], changed: list[tuple[type, list[int], list[int]]]
+) -> list[int]:
+    """A new method table, where a base class between is another module's, which stays.
+
+    The new body copied what that base had before the swap.
+    """
+    found = list(made)
+    for base, before, after in changed:
+        if issubclass(kind, base):
+            for at, (was, value) in enumerate(zip(before, after, strict=False)):
+                if at < len(found) and found[at] == was:
+                    found[at] = value
+    return found
 
 
 def _inherited(

@@ -126,6 +126,11 @@ class Pairs:
             elif address in before and not patcher().has_closure(one, image):
                 old_by_key.setdefault(before[address][0], []).append(one)
         named = {id(value) for value in self._live.values()}
+        for old, _ in (*self.classes, *self.python):
+            for value in patcher().type_dict(old).values():
+                named |= {id(value), id(getattr(value, "__func__", None))}
+                if type(value) is property:
+                    named |= {id(value.fget), id(value.fset), id(value.fdel)}
         displaced = self._lineage.displaced
         for key, some in old_by_key.items():
             if key[0] in unclear:
@@ -135,7 +140,7 @@ class Pairs:
                 )
             elif news := new_by_key.get(key):
                 # The first is the one that everybody holds.
-                some.sort(key=lambda one: (one in displaced, id(one) not in named))
+                some.sort(key=lambda one: (id(one) not in named, one in displaced))
                 self._pair(some, news, olds)
         self.notes = list(dict.fromkeys(self.notes))
         self._pair_builtins(olds)
