@@ -27,6 +27,7 @@ cdef extern from *:
     #include <structmember.h>
 
     struct cyhot_function_row { PyMethodDef *definition; PyObject **qualified; };
+    struct cyhot_builtin_row { PyMethodDef *definition; };
     struct cyhot_type_row {
       PyTypeObject *made; PyTypeObject **used; void **table_used; void **table;
       size_t entries; size_t offset;
@@ -40,6 +41,7 @@ cdef extern from *:
       PyObject **module, **dict;
       void **state; size_t state_words;
       struct cyhot_function_row *functions;
+      struct cyhot_builtin_row *builtins;
       struct cyhot_type_row *types;
       struct cyhot_variable_row *variables;
       struct cyhot_pointer_row *pointers;
@@ -131,6 +133,8 @@ cdef extern from *:
     struct function_row "cyhot_function_row":
         void *definition
         PyObject **qualified
+    struct builtin_row "cyhot_builtin_row":
+        void *definition
     struct type_row "cyhot_type_row":
         PyTypeObject *made
         PyTypeObject **used
@@ -152,6 +156,7 @@ cdef extern from *:
         void **state
         size_t state_words
         function_row *functions
+        builtin_row *builtins
         type_row *types
         variable_row *variables
         pointer_row *pointers
@@ -231,6 +236,8 @@ cdef extern from *:
     int PySet_Add(object, object) except -1
     int PySet_Discard(object, object) except -1
     object PyObject_GenericGetDict(object, void *)
+    PyObject **_PyObject_GetDictPtr(PyObject *)
+    object PyCFunction_NewEx(method_def *, PyObject *, PyObject *)
     int PyObject_GenericSetAttr(object, object, object) except -1
     object PyWeakref_NewRef(object, PyObject *)
     void _PyWeakref_ClearRef(PyObject *)
@@ -239,7 +246,7 @@ cdef extern from *:
     void *dlsym(void *, const char *) nogil
     int RTLD_NOW, RTLD_NOLOAD
 
-VERSION = 1
+VERSION = 2
 """Of the tables in images that this file reads."""
 
 
@@ -273,6 +280,33 @@ cdef class Image:
         cdef function_row *row = self.raw.functions
         while row.definition:
             found.append(<object>row.qualified[0] if row.qualified[0] else "")
+            row += 1
+        return found
+
+    @property
+    def builtins(self):
+        """The address of each PyMethodDef of a function without binding."""
+        cdef list found = []
+        cdef builtin_row *row = self.raw.builtins
+        while row.definition:
+            found.append(<uintptr_t>row.definition)
+            row += 1
+        return found
+
+    @property
+    def methods(self):
+        """For each cdef class the addresses of its methods' PyMethodDefs, by name."""
+        cdef list found = []
+        cdef dict named
+        cdef method_def *method
+        cdef type_row *row = self.raw.types
+        while row.made:
+            named = {}
+            method = <method_def *>(<type_object *>row.made).tp_methods
+            while method and method.ml_name:
+                named[(<bytes>method.ml_name).decode()] = <uintptr_t>method
+                method += 1
+            found.append(named)
             row += 1
         return found
 
@@ -564,6 +598,43 @@ def is_fused(function):
     return strstr((<type_object *>Py_TYPE(<PyObject *>function)).tp_name, b"fused_cython") != NULL
 
 
+def made_from(list objects, definitions):
+    """The functions without binding, bound or not, that were made from some definitions.
+
+    Args:
+        objects: Where to look.
+        definitions: The definitions' addresses.
+
+    Returns:
+        Each with the address of its definition.
+    """
+    cdef list found = []
+    cdef Seeker seeker = Seeker.__new__(Seeker, list(definitions))
+    cdef uintptr_t definition
+    for one in objects:
+        if PyCFunction_CheckExact(<PyObject *>one):
+            definition = <uintptr_t>cyhot_c_function(<PyObject *>one).m_ml
+            if _has(&seeker.sought, definition):
+                found.append((one, definition))
+    return found
+
+
+def builtin_of(uintptr_t definition):
+    """A function without binding, made from a definition; it is not to be called."""
+    return PyCFunction_NewEx(<method_def *>definition, NULL, NULL)
+
+
+def attributes(function):
+    """The dict of a function's attributes, None if it has none so far."""
+    cdef PyObject **found = _PyObject_GetDictPtr(<PyObject *>function)
+    return <object>found[0] if found and found[0] else None
+
+
+def own_attributes(function):
+    """The same, made if need be."""
+    return PyObject_GenericGetDict(function, NULL)
+
+
 def signatures(function, Image image):
     """The specialisations of a fused function, as the dict that it has; None for others."""
     if not image.raw.signatures or not is_fused(function):
@@ -844,6 +915,7 @@ cdef int patch_definition(Journal journal, uintptr_t old, uintptr_t new) except 
     cdef method_def *a = <method_def *>old
     cdef method_def *b = <method_def *>new
     journal.write(&a.ml_meth, b.ml_meth)
+    journal.write(<void *>&a.ml_doc, <void *>b.ml_doc)
     return 0
 
 

@@ -8,7 +8,7 @@ import types
 from types import SimpleNamespace
 from typing import Any
 
-from .compare import is_compatible, keepable, removed
+from .compare import ambiguous, is_compatible, keepable, removed
 from .lineage import Generation, Lineage
 from .pairs import Pairs
 from .patcher import patcher
@@ -90,6 +90,7 @@ def make_plan(
     )  # fmt: skip
     for one in changing:
         _add_functions(plan, one)
+        _add_builtins(plan, one, heap)
         _add_classes(plan, one)
         _add_names(plan, one)
         _add_images(plan, one.lineage, one.shadow.generation)
@@ -107,12 +108,48 @@ def _add_functions(plan: Any, one: Changing) -> None:
     plan.builtins += one.pairs.builtins
     for old, new in one.pairs.functions:
         _add_signatures(plan, one, old, new)
+        _add_attributes(plan, old, new)
     new = one.shadow.generation
     rows = {key: at for at, key in enumerate(new.keys)}
     for generation in one.lineage.generations:
         for at, key in enumerate(generation.keys):
             if key in rows:
                 _add_definition(plan, one, (generation, at), (new, rows[key]))
+
+
+def _add_attributes(plan: Any, old: Any, new: Any) -> None:
+    """What decorators wrote on a function; what others wrote on it stays."""
+    given = patcher().attributes(new)
+    if given and old is not new:
+        where = patcher().own_attributes(old)
+        plan.dicts += [(where, name, plan.olds.get(id(one), one)) for name, one in given.items()]
+
+
+def _add_builtins(plan: Any, one: Changing, heap: Heap) -> None:
+    """Lead functions and methods without binding, however they are held, to the new code."""
+    new = one.shadow.generation
+    moved: dict[int, int] = {}
+
+    def lead(before: int, after: int) -> None:
+        if patcher().same_call(before, after):
+            plan.definitions.append((before, after))
+        else:
+            moved[before] = after
+
+    unclear = ambiguous(list(one.lineage.last.builtins), list(new.builtins))
+    for generation in one.lineage.generations:
+        for key, (before, was) in generation.builtins.items():
+            after, now = new.builtins.get(key, (0, was))
+            if after and key[0] not in unclear and is_compatible(was, now):
+                lead(before, after)
+        for method, before in generation.methods.items():
+            if method in new.methods:
+                lead(before, new.methods[method])
+    if moved:
+        plan.builtins += [
+            (held, patcher().builtin_of(moved[definition]))
+            for held, definition in patcher().made_from(heap.objects, moved)
+        ]
 
 
 def _add_signatures(plan: Any, one: Changing, old: Any, new: Any) -> None:
