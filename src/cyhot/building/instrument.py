@@ -186,8 +186,8 @@ class _Module:
 
     def _functions(self) -> None:
         places = [(m.start(), m[1]) for m in _DEFINED.finditer(self.text)]
-        ends = [start for start, _ in places[1:]] + [len(self.text)]
-        ranges = {name: (at, end) for (at, name), end in zip(places, ends, strict=True)}
+        ends = [start for start, _ in places] + [len(self.text)]
+        ranges = {name: (at, end) for (at, name), end in zip(places, ends[1:], strict=True)}
         made = list(_MADE.finditer(self.text))
         if len(made) != len(_MADE_ALL.findall(self.text)):
             self._problems.append("functions are created in another way")

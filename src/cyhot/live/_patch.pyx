@@ -19,6 +19,7 @@ from libc.string cimport memcpy, strstr
 
 import gc
 import types
+import weakref
 
 cdef extern from *:
     """
@@ -228,6 +229,7 @@ cdef extern from *:
     int PyAnySet_Check(PyObject *)
     int PyFrozenSet_Check(PyObject *)
     int PyType_Check(PyObject *)
+    int PyWeakref_Check(PyObject *)
     int PyCFunction_CheckExact(PyObject *)
     Py_ssize_t PyList_GET_SIZE(PyObject *)
     PyObject *PyList_GET_ITEM(PyObject *, Py_ssize_t)
@@ -1052,7 +1054,8 @@ cdef int replace_in(Journal journal, holder, dict olds, Seeker seeker) except -1
         old = olds[wanted]
         if seeker.counts(one, words + index, <PyObject *>old):
             journal.write_object(words + index, <PyObject *>old)
-        else:
+        elif not PyWeakref_Check(one) and not PyWeakref_Check(<PyObject *>old):
+            # (The list of an object's weak references is for them alone to mend.)
             journal.write(words + index, <void *><PyObject *>old)
     if CYHOT_HAS_DICT(Py_TYPE(one)) and seeker.holds(one) and not PyType_Check(one):
         replace_in_dict(journal, PyObject_GenericGetDict(holder, NULL), olds)
@@ -1070,7 +1073,7 @@ cdef int replace_in_dict(Journal journal, where, dict olds) except -1:
     for key, value in items:
         if <uintptr_t><PyObject *>key in olds:
             keys = True
-        elif <uintptr_t><PyObject *>value in olds:
+        elif <uintptr_t><PyObject *>value in olds and not _lists_subclass(key, value):
             journal.set_item(where, key, olds[<uintptr_t><PyObject *>value])
     if not keys:
         return 0
@@ -1086,6 +1089,15 @@ cdef int replace_in_dict(Journal journal, where, dict olds) except -1:
     return 0
 
 
+cdef bint _lists_subclass(key, value) except -1:
+    """Whether an entry of a dict is how a class knows a subclass: that is no one else's matter."""
+    if type(key) is not int or type(value) is not _ref:
+        return False
+    kind = value()
+    return <uintptr_t><PyObject *>kind == key
+
+
+cdef type _ref = weakref.ref
 cdef frozenset _PLAIN = frozenset({
     str, int, float, bytes, bool, type(None), type, types.FunctionType, types.BuiltinFunctionType,
 })
@@ -1124,14 +1136,15 @@ cdef int replace_in_image(Journal journal, Image image, dict olds, list kinds) e
     return 0
 
 
-cdef int rebase(Journal journal, kind, dict olds) except -1:
+cdef int rebase(Journal journal, kind, dict olds, frozenset old_classes) except -1:
     """Have a cdef class that is new derive from old classes instead of their new versions."""
     cdef type_object *one = <type_object *><PyObject *>kind
     cdef uintptr_t base = <uintptr_t>one.tp_base
     if base in olds:  # a static type owns no reference to its base
         journal.write(&one.tp_base, <void *><PyObject *>olds[base])
     for base_of in one_bases(kind):
-        add_subclass(journal, base_of, kind)
+        if base_of in old_classes:  # others know of it since it was made
+            add_subclass(journal, base_of, kind)
     journal.note_modified(<PyTypeObject *>one)
     return 0
 
@@ -1266,7 +1279,7 @@ cdef int _commit(Journal journal, plan, Image layout) except -1:
         if <uintptr_t>Py_TYPE(<PyObject *>holder) in olds:
             journal.set_class(holder, olds[<uintptr_t>Py_TYPE(<PyObject *>holder)])
     for kind in plan.made:
-        rebase(journal, kind, olds)
+        rebase(journal, kind, olds, plan.old_classes)
     for image, kinds in plan.images:
         replace_in_image(journal, image, olds, kinds)
     for image, index, address in plan.homes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import gc
 import types
@@ -201,10 +202,23 @@ def _add_classes(plan: Any, one: Changing) -> None:
         ]
     for old, new in one.pairs.python:
         _add_python_class(plan, old, new, bound)
+        if issubclass(new, enum.Flag):
+            _add_combinations(plan, old, new)
     for old, new in one.pairs.members:
         attributes = vars(old)
         for name, value in vars(new).items():
             plan.dicts.append((attributes, name, plan.olds.get(id(value), value)))
+
+
+def _add_combinations(plan: Any, old: Any, new: Any) -> None:
+    """Keep the members of a flag that were made as they were asked for, since they are unique."""
+    named = {id(member) for member in old.__members__.values()}
+    known = new._value2member_map_
+    plan.dicts += [
+        (known, value, member)
+        for value, member in old._value2member_map_.items()
+        if value not in known and id(member) not in named
+    ]
 
 
 def _add_python_class(plan: Any, old: type, new: type, bound: frozenset[str]) -> None:

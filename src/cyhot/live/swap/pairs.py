@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import weakref
 from collections.abc import Iterator
 from types import BuiltinFunctionType, ModuleType
 from typing import Any
@@ -23,6 +24,7 @@ class Pairs:
         made: New cdef classes that have no old version.
         python: (old, new) Python classes.
         members: (old, new) members of enumerations.
+        references: (old, new) weak references to old and to new objects.
         refusals: Why something cannot take the place of what there was.
         notes: What stays on the old code.
     """
@@ -34,6 +36,7 @@ class Pairs:
         self.made: list[type] = []
         self.python: list[tuple[type, type]] = []
         self.members: list[tuple[Any, Any]] = []
+        self.references: list[tuple[Any, Any]] = []
         self.refusals: list[str] = []
         self.notes: list[str] = []
         self._lineage = lineage
@@ -152,6 +155,24 @@ class Pairs:
             ):
                 self.builtins.append((old, new))
                 olds[id(new)] = old
+
+
+    def find_references(self, olds: dict[int, Any]) -> None:
+        """Make weak references that take the place of those to new objects."""
+        for old, new in (*self.functions, *self.builtins, *self.classes, *self.python):
+            for reference in weakref.getweakrefs(new):
+                made = _redirected(reference, old)
+                if made is not None:
+                    self.references.append((made, reference))
+                    olds[id(reference)] = made
+
+
+def _redirected(reference: Any, to: Any) -> Any:
+    """A weak reference like another one, to another object; None for a kind that is not known."""
+    callback = getattr(reference, "__callback__", None)
+    if isinstance(reference, weakref.KeyedRef):
+        return weakref.KeyedRef(to, callback, reference.key)
+    return weakref.ref(to, callback) if type(reference) is weakref.ref else None
 
 
 def _python_classes(namespace: dict[str, Any]) -> dict[str, type]:
