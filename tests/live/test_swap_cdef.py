@@ -172,12 +172,14 @@ def test_every_slot(live: Live, language: str) -> None:
         assert repr(one).startswith("<m") or "object at" in repr(one)
         assert not callable(one) and bool(one) and one == one and one != "eq 4"
         for attempt in (
-            len, iter, abs, int, float, memoryview, reversed, lambda o: o + 1, lambda o: 1 + o,
-            lambda o: o[0], lambda o: o(), lambda o: -o, lambda o: o < 1, lambda o: 1 in o,
-            lambda o: [1][o], lambda o: o**2, lambda o: o @ 1, hash if False else len,
+            "len(o)", "iter(o)", "abs(o)", "int(o)", "float(o)", "memoryview(o)", "reversed(o)",
+            "o + 1", "1 + o", "o[0]", "o()", "-o", "o < 1", "1 in o", "[1][o]", "o**2", "o @ 1",
         ):  # fmt: skip
-            with pytest.raises(TypeError):
-                attempt(one)  # type: ignore[operator]
+            try:
+                result = eval(attempt, {"o": one})
+            except TypeError:
+                continue
+            pytest.fail(f"{attempt} is {result!r} for {type(one)}")
         with pytest.raises(TypeError):
             one[0] = 1
         assert isinstance(hash(one), int) and not hasattr(one, "dyn_a")
