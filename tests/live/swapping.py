@@ -119,13 +119,18 @@ class Live:
     def save(self, **sources: str) -> Any:
         """Write sources, build what is stale, and try to swap it in."""
         self.write(**sources)
-        return self.updater.commit(self.updater.stage(None))
+        from cyhot.live.report import SwapReport
+
+        staged = self.updater.stage(None)
+        if staged.failed:
+            return SwapReport(unswapped=staged.failed)
+        return self.updater.commit(staged)
 
     def swap(self, **sources: str) -> Any:
         """Write sources that must go in; the report."""
         report = self.save(**sources)
-        assert report.ok, str(report)
-        assert report.swapped
+        assert report.ok, str(report.unswapped)
+        assert report.swapped, "nothing was stale"
         return report
 
     def refused(self, kind: str, **sources: str) -> str:
@@ -133,7 +138,7 @@ class Live:
         report = self.save(**sources)
         assert not report.ok, str(report)
         assert not report.swapped
-        assert {one.kind for one in report.unswapped} == {kind}, str(report)
+        assert {one.kind for one in report.unswapped} == {kind}, str(report.unswapped)
         return str(report)
 
 

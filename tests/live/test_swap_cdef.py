@@ -86,7 +86,7 @@ ALL_SLOTS = """
 """
 
 SLOTS = """
-    log = globals().get("log", [])
+    log = []
 
     async def awaited():
         return VERSION
@@ -121,7 +121,7 @@ def exercise(x: Any, v: int) -> None:
     words = "sub mul matmul truediv floordiv mod divmod pow lshift and or".split()
     assert results == tuple(f"{word} {v}" for word in words)
     assert (x ^ 1, -x, +x, abs(x), ~x) == tuple(f"{w} {v}" for w in "xor neg pos abs invert".split())
-    assert (int(x), float(x), [0, 1, 2, 3, 4][x]) == (v, v + 0.5, v)
+    assert (int(x), float(x), [0, 1, 2, 3, 4, 5][x]) == (v, v + 0.5, v)
     assert x.dyn_a == (v, "dyn_a") and not hasattr(x, "other")
 
     async def main() -> Any:
@@ -198,7 +198,7 @@ def test_every_slot(live: Live, language: str) -> None:
 SHAPES = """
     cimport cython
 
-    dead = globals().get("dead", [])
+    dead = []
 
     cdef class Node:
         cdef public Node next

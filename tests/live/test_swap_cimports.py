@@ -102,6 +102,6 @@ def test_packages(live: Live) -> None:
     live.swap(pkg__shared=at(2)["pkg__shared"])
     assert top() == (1, (1, 20)) and part.get() == (2, 0)
     report = live.swap(**at(3))
-    assert len(report.swapped) == 5
+    assert len(report.swapped) == 4
     assert top() == (3, (3, 30)) and f() == pkg.f() == (3, 30) and part.get() == (3, 0)
     assert pkg.sub.WHO == 3 and type(part) is pkg.shared.Part and pkg.sub.mod.f is f

@@ -111,8 +111,8 @@ def test_failures_change_nothing(live: Live, language: str) -> None:
         assert f() == m.f() == (v, v, v) and c.meth() == (v, v, v) and p.meth() == v
         assert m.data == {"v": v} and m.P.label == v and m.C().meth() == (v, v, v)
 
-    told = live.refused("body", m=version(text, 2, tail="raise ValueError('what it said')"))
-    assert "ValueError: what it said" in told and "m.pyx" in told
+    told = live.refused("body", m=version(text, 2, tail="int('what it said')"))
+    assert "ValueError: " in told and "what it said" in told and "m.pyx" in told
     unchanged(1)
     assert m.data is data
     assert "does not compile" in live.refused("build", m="def f(:\n")

@@ -348,7 +348,7 @@ def _exported(symbol: str, module: str) -> str:
 
 
 def _mangled(name: str) -> str:
-    return "".join(f"{len(part)}{part}" for part in name.split(".")) + "_"
+    return "".join(f"{len(part)}{part}_" for part in name.split("."))
 
 
 def _cython(text: str) -> str:

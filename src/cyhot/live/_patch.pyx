@@ -118,6 +118,11 @@ cdef extern from *:
     }
     #define cyhot_traverse(o, visit, arg) \\
         (Py_TYPE(o)->tp_traverse ? Py_TYPE(o)->tp_traverse((o), (visitproc)(visit), (arg)) : 0)
+    #define Py_SIZE_OR_USED(o) (PyDict_CheckExact(o) ? PyDict_Size(o) : PyTuple_GET_SIZE(o))
+    static int cyhot_is_untracked(PyObject *o) {
+      return (PyDict_CheckExact(o) || PyTuple_CheckExact(o)) && Py_SIZE_OR_USED(o)
+          && !PyObject_GC_IsTracked(o);
+    }
     #define cyhot_store(address, value) \\
         __atomic_store_n((void **)(address), (void *)(value), __ATOMIC_RELEASE)
     #define cyhot_c_function(o) ((PyCFunctionObject *)(o))
@@ -208,6 +213,7 @@ cdef extern from *:
     unsigned long CYHOT_KIND, CYHOT_LOOKS, Py_TPFLAGS_HEAPTYPE, Py_TPFLAGS_HAVE_GC
     int CYHOT_HAS_DICT(PyTypeObject *)
     int cyhot_is_descriptor(PyObject *)
+    int cyhot_is_untracked(PyObject *)
     int cyhot_descriptor_fields(PyObject *, void ***, void ***)
     int cyhot_traverse(PyObject *, visit_function, void *)
     void cyhot_store(void *, void *)
@@ -352,6 +358,21 @@ cdef class Image:
             row += 1
         return found
 
+    def held(self, kinds):
+        """The objects that C variables of some kinds refer to.
+
+        Args:
+            kinds: For each C variable what it holds.
+        """
+        cdef list found = []
+        cdef variable_row *row = self.raw.variables
+        for kind in kinds:
+            if kind in ("object", "unknown") and row.size == sizeof(void *):
+                if (<PyObject **>row.address)[0]:
+                    found.append(<object>(<PyObject **>row.address)[0])
+            row += 1
+        return found
+
     def substitute_imports(self, modules):
         """Have imports of this image find other modules than the rest of the program does.
 
@@ -473,11 +494,14 @@ cdef struct Sought:
     size_t mask
     uintptr_t *slots
     size_t hits
+    PyObject *untracked
 
 
 cdef int _visit(PyObject *one, void *argument) noexcept:
     cdef Sought *sought = <Sought *>argument
     sought.hits += _has(sought, <uintptr_t>one)
+    if sought.untracked and cyhot_is_untracked(one):
+        (<list>sought.untracked).append(<object>one)
     return 0
 
 
@@ -533,14 +557,32 @@ cdef class Seeker:
         word[0] = before
         return self.sought.hits < hits
 
-    def holders(self, list objects):
-        """Those of some objects that hold references to what is wanted."""
+    def holders(self, list objects, roots=()):
+        """Those of some objects that hold references to what is wanted.
+
+        The collector leaves out tuples and dicts of what it does not look at, such as cdef classes:
+        they are looked for in what holds them.
+
+        Args:
+            objects: What the collector knows.
+            roots: Other objects to look at, if it does not know them.
+        """
         cdef list found = []
+        cdef list untracked = [one for one in roots if cyhot_is_untracked(<PyObject *>one)]
+        cdef set seen = set()
         cdef Py_ssize_t index
+        self.sought.untracked = <PyObject *>untracked
         for index in range(len(objects)):
             one = objects[index]
             if one is not objects and self.holds(<PyObject *>one):
                 found.append(one)
+        while untracked:
+            one = untracked.pop()
+            if <uintptr_t><PyObject *>one not in seen:
+                seen.add(<uintptr_t><PyObject *>one)
+                if self.holds(<PyObject *>one):
+                    found.append(one)
+        self.sought.untracked = NULL
         return found
 
 
@@ -795,6 +837,12 @@ cdef class Journal:
         )
         return 0
 
+    cdef int touch(self, owner, name) except -1:
+        """Have a Python class look for a special method again."""
+        self.log.append((9, owner, name))
+        _touch(owner, name)
+        return 0
+
     cdef int replace_in_set(self, where, before, after) except -1:
         self.log.append((8, where, before, after))
         PySet_Discard(where, before)
@@ -855,6 +903,8 @@ cdef class Journal:
                 (<type_object *>&PyType_Type).tp_setattro(
                     <PyObject *>entry[1], <PyObject *>"__bases__", <PyObject *>entry[2]
                 )
+            elif kind == 9:
+                _touch(entry[1], entry[2])
             else:
                 PySet_Discard(entry[1], entry[3])
                 PySet_Add(entry[1], entry[2])
@@ -867,6 +917,14 @@ cdef class Journal:
 
 
 cdef object _NOTHING = object()
+
+
+cdef int _touch(owner, name) except -1:
+    cdef type_object *kind = <type_object *>&PyType_Type
+    if not PyDict_GetItemWithError(<object>(<type_object *><PyObject *>owner).tp_dict, name):
+        kind.tp_setattro(<PyObject *>owner, <PyObject *>name, <PyObject *>None)
+        kind.tp_setattro(<PyObject *>owner, <PyObject *>name, NULL)
+    return 0
 
 
 # Parts of a commit -------------------------------------------------------------------------------
@@ -1189,6 +1247,7 @@ class Plan:
         definitions: (address of the old PyMethodDef, of the new one).
         classes: (old cdef class, new one), bases first.
         class_dicts: Of those, (old class, name, new value or `NOTHING`).
+        inherited: (Python class, special method that a cdef class it derives from gains or loses).
         python_classes: (old class, name, new value or `NOTHING`).
         bases: (old class, its new bases).
         descriptors: (old descriptor, new one).
@@ -1235,6 +1294,8 @@ cdef int _commit(Journal journal, plan, Image layout) except -1:
     cdef size_t index
     cdef PyObject *instance
     cdef type_row *row
+    for owner, name in plan.inherited:  # undone last, when the classes are as they were
+        journal.touch(owner, name)
     for old, new in plan.functions:
         patch_function(journal, old, new, layout)
         replace_in(journal, old, olds, seeker)
@@ -1261,6 +1322,8 @@ cdef int _commit(Journal journal, plan, Image layout) except -1:
             journal.set_item(where, name, value)
     for old, _ in plan.classes:
         journal.note_modified(<PyTypeObject *><PyObject *>old)
+    for owner, name in plan.inherited:
+        journal.touch(owner, name)
     for old, bases in plan.bases:
         journal.set_bases(old, bases)
     for old, name, value in plan.python_classes:
@@ -1272,7 +1335,8 @@ cdef int _commit(Journal journal, plan, Image layout) except -1:
             journal.note_modified(<PyTypeObject *><PyObject *>owner)
         if PyType_Check(<PyObject *>holder):
             for base in one_bases(holder):
-                if base in plan.old_classes:
+                # (A version that is only there until it is collected is no subclass.)
+                if base in plan.old_classes and <uintptr_t><PyObject *>holder not in olds:
                     add_subclass(journal, base, holder)
             journal.note_modified(<PyTypeObject *><PyObject *>holder)
     for holder in plan.holders:  # now that the new classes have the old ones for bases

@@ -11,7 +11,7 @@ from typing import Any
 
 from .compare import ambiguous, is_compatible, keepable, removed
 from .lineage import Generation, Lineage
-from .pairs import Pairs
+from .pairs import HEAP, Pairs
 from .patcher import patcher
 from .shadow import SPECIAL, Shadow
 
@@ -86,7 +86,7 @@ def make_plan(
     """
     plan = SimpleNamespace(
         images=[], functions=[], builtins=[], definitions=[], classes=[], class_dicts=[],
-        python_classes=[], bases=[], descriptors=[], instances=[], made=[], holders=[], olds=olds,
+        inherited=[], python_classes=[], bases=[], descriptors=[], instances=[], made=[], holders=[], olds=olds,
         owners={}, homes=[], entries=[], kept=[], dicts=[], old_classes=frozenset(),
     )  # fmt: skip
     for one in changing:
@@ -200,6 +200,12 @@ def _add_classes(plan: Any, one: Changing) -> None:
             for name in before.keys() - after.keys() - _CLASS_OWN
             if _is_code(before[name]) or name in bound
         ]
+        special = [
+            name
+            for name in before.keys() ^ after.keys()
+            if isinstance(before.get(name, after.get(name)), types.WrapperDescriptorType)
+        ]
+        plan.inherited += [(sub, name) for sub in _python_heirs(old) for name in special]
     for old, new in one.pairs.python:
         _add_python_class(plan, old, new, bound)
         if issubclass(new, enum.Flag):
@@ -208,6 +214,19 @@ def _add_classes(plan: Any, one: Changing) -> None:
         attributes = vars(old)
         for name, value in vars(new).items():
             plan.dicts.append((attributes, name, plan.olds.get(id(value), value)))
+
+
+def _python_heirs(kind: type) -> list[type]:
+    """The Python classes that derive from a cdef class, the nearest first."""
+    found: dict[type, None] = {}
+    todo = [kind]
+    while todo:
+        for sub in type.__subclasses__(todo.pop(0)):
+            if sub not in found:
+                todo.append(sub)
+                if sub.__flags__ & HEAP:
+                    found[sub] = None
+    return list(found)
 
 
 def _add_combinations(plan: Any, old: Any, new: Any) -> None:
@@ -329,7 +348,8 @@ def _add_instances(plan: Any, changing: list[Changing], tracked: set[int]) -> No
 
 def _add_holders(plan: Any, changing: list[Changing], heap: Heap) -> None:
     own = {id(one.shadow) for one in changing}
-    found = patcher().Seeker(list(plan.olds)).holders(heap.objects)
+    roots = [held for image, kinds in plan.images for held in image.held(kinds)]
+    found = patcher().Seeker(list(plan.olds)).holders(heap.objects, roots)
     plan.holders = [
         one
         for one in found

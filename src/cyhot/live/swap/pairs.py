@@ -185,7 +185,7 @@ def _python_classes(namespace: dict[str, Any]) -> dict[str, type]:
             if not isinstance(value, type) or value.__module__ != module:
                 continue
             name = value.__qualname__
-            if value.__flags__ & _HEAP and "<locals>" not in name and name not in found:
+            if value.__flags__ & HEAP and "<locals>" not in name and name not in found:
                 found[name] = value
                 look(iter(list(value.__dict__.values())))
 
@@ -193,8 +193,8 @@ def _python_classes(namespace: dict[str, Any]) -> dict[str, type]:
     return found
 
 
-_HEAP = 1 << 9
-"""Py_TPFLAGS_HEAPTYPE: a class that a class statement made."""
+HEAP = 1 << 9
+"""Py_TPFLAGSHEAPTYPE: a class that a class statement made."""
 
 
 def module_pairs(shadow: Shadow) -> dict[int, Any]:
