@@ -25,7 +25,9 @@ def layout(fields: list[tuple[str, str]]) -> str:
 
 
 @given(FIELDS, FIELDS)
-def test_a_difference_is_never_missed(old: list[tuple[str, str]], new: list[tuple[str, str]]) -> None:
+def test_a_difference_is_never_missed(
+    old: list[tuple[str, str]], new: list[tuple[str, str]]
+) -> None:
     told = layout_difference(layout(old), layout(new))
     assert bool(told) == (old != new)
     for kind, name in set(new) - set(old):

@@ -20,7 +20,7 @@ cdef class Base:
 cdef class Derived(Base):
     cdef object o
     cdef int two(self): return 2
-def plain(x, k=1): return x
+def plain(x, k=1): return x, view[0]
 def make(n):
     def inner(): return n
     return inner
@@ -76,8 +76,16 @@ def test_a_module_of_nothing(tmp_path: Path) -> None:
     [
         ("Code section: numeric_typedefs", "Code section: numbers", "sections"),
         ("__Pyx_CyFunction_New(&", "__Pyx_CyFunction_New( & ", ""),
-        ("static PyMethodDef __pyx_mdef", "static  PyMethodDef __pyx_mdef", "is defined in another"),
-        ("__pyx_ptype_3pkg_1m_Base = &__pyx_type", "__pyx_ptype_3pkg_1m_Base = & __pyx_type", "Base"),
+        (
+            "static PyMethodDef __pyx_mdef",
+            "static  PyMethodDef __pyx_mdef",
+            "is defined in another",
+        ),
+        (
+            "__pyx_ptype_3pkg_1m_Base = &__pyx_type",
+            "__pyx_ptype_3pkg_1m_Base = & __pyx_type",
+            "Base",
+        ),
     ],
 )
 def test_c_that_is_not_known(generated: str, text: str, other: str, unknown: str) -> None:

@@ -221,9 +221,9 @@ def test_classes(live: Live, language: str) -> None:
     a, (d, s) = m.NESTED["a"][0], m.NESTED["a"][1]
     assert (type(a), type(d), s) == (Base, Derived, {Base}) and Base in s
     assert type(nested["a"][0]) is Base and nested["a"][0].meth() == (2, 1)
-    assert m.BY_CLASS == {Base: "Base", Derived: "Derived"} and m.LISTED == [Base, Derived]
-    assert m.SEEN == {Base, Derived} and set(m.WEAK) == {Base, Derived} and Base in m.WEAK
-    assert m.BY_TUPLE == {(Base, "x"): 2, (Derived, "x"): 2} and m.BY_TUPLE[Base, "x"] == 2
+    assert {Base: "Base", Derived: "Derived"} == m.BY_CLASS and [Base, Derived] == m.LISTED
+    assert {Base, Derived} == m.SEEN and set(m.WEAK) == {Base, Derived} and Base in m.WEAK
+    assert {(Base, "x"): 2, (Derived, "x"): 2} == m.BY_TUPLE and m.BY_TUPLE[Base, "x"] == 2
     assert registries[1] == [Base, Derived] and Base in registries[2] and Base in registries[3]
     assert registries[4][Derived, "x"] == 1
     assert {one.__name__ for one in Base.__subclasses__()} == {"Derived"}

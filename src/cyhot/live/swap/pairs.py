@@ -156,7 +156,6 @@ class Pairs:
                 self.builtins.append((old, new))
                 olds[id(new)] = old
 
-
     def find_references(self, olds: dict[int, Any]) -> None:
         """Make weak references that take the place of those to new objects."""
         for old, new in (*self.functions, *self.builtins, *self.classes, *self.python):
