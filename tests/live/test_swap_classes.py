@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import inspect
 import pickle
@@ -190,7 +191,7 @@ def test_classes(live: Live, language: str) -> None:
     bound, unbound, caller = base.meth, Base.meth, [derived.meth]
     default, nested, ask = m.DEFAULT, m.NESTED, m.ask_base
     held = {Base: "base", (Derived, 1): "derived"}
-    closure = (lambda cls: lambda: cls(5).meth())(Base)
+    closure = functools.partial(lambda cls: cls(5).meth(), Base)
     registries = m.BY_CLASS, m.LISTED, m.SEEN, m.WEAK, m.BY_TUPLE
     weak = weakref.ref(Base)
     base.extra = "kept"

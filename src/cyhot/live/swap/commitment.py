@@ -221,7 +221,8 @@ def _python_heirs(kind: type) -> list[type]:
     found: dict[type, None] = {}
     todo = [kind]
     while todo:
-        for sub in type.__subclasses__(todo.pop(0)):
+        below: list[type] = type.__subclasses__(todo.pop(0))
+        for sub in below:
             if sub not in found:
                 todo.append(sub)
                 if sub.__flags__ & HEAP:

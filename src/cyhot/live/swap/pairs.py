@@ -168,7 +168,7 @@ class Pairs:
 
 def _redirected(reference: Any, to: Any) -> Any:
     """A weak reference like another one, to another object; None for a kind that is not known."""
-    callback = getattr(reference, "__callback__", None)
+    callback: Any = getattr(reference, "__callback__", None)
     if isinstance(reference, weakref.KeyedRef):
         return weakref.KeyedRef(to, callback, reference.key)
     return weakref.ref(to, callback) if type(reference) is weakref.ref else None
