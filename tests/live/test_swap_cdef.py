@@ -458,7 +458,7 @@ cdef class Alone:
     def get(self): return VERSION
 cdef class L(list):
     def get(self): return VERSION
-cdef class E(ValueError):
+cdef class E(Exception):
     def get(self): return VERSION
 class P(A):
     def up(self): return self.cp(), VERSION
@@ -471,7 +471,7 @@ def call(A a): return a.cp()
     b, alone, li, e, p = made = m.MADE
     assert b.up() == p.up() == (2, 2) and alone.get() == li.get() == e.get() == 2
     assert m.call(b) == m.call(p) == 2 and {m.B, m.P} == set(A.__subclasses__())
-    assert m.B.__base__ is A and m.L in list.__subclasses__() and isinstance(e, ValueError)
+    assert m.B.__base__ is A and m.L in list.__subclasses__() and isinstance(e, Exception)
     live.swap(m=version(base + more, 3))
     assert [type(x) for x in made] == [m.B, m.Alone, m.L, m.E, m.P]
     assert b.up() == p.up() == (3, 3) and alone.get() == li.get() == e.get() == 3
