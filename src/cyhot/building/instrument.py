@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-VERSION = 1
+VERSION = 2
 """Of the tables' layout: `live` reads none but its own."""
 MARK = "cyhot facts:"
 """What the facts start with in an image."""
@@ -40,9 +40,12 @@ _MADE = re.compile(
     rf"(?:__Pyx_CyFunction_New|__pyx_FusedFunction_New)\(&(\w+), ([^,]+), {_NAME}, ([^,]+),"
 )
 _MADE_ALL = re.compile(r"(?:__Pyx_CyFunction_New|__pyx_FusedFunction_New)\(&")
-_BUILTIN = re.compile(r"PyCFunction_NewEx\(&(__pyx_mdef_\w+), NULL, ")
+_BUILTIN = re.compile(r"\bPyCFunction_NewEx\(&(\w*__pyx_mdef_\w+), ([^,]+),")
+_BUILTIN_ALL = re.compile(r"\bPyCFunction_NewEx\(&")
+_COUNTER = re.compile(r"_\d+(?=[A-Za-z_])")
 _DEFINED = re.compile(r"^static PyMethodDef (\w+) = \{\"", re.M)
 _CLOSURE = re.compile(r"\(struct (\w+) \*\) ?__Pyx_CyFunction_GetClosure\(__pyx_self\)")
+_BUILTIN_CLOSURE = re.compile(r"_scope = \(struct (\w+) \*\) ?__pyx_self;")
 _DEFAULTS = re.compile(r"__Pyx_CyFunction_Defaults\(struct (\w+), __pyx_self\)")
 _BOUND = re.compile(
     rf"PyDict_SetItem\(__pyx_mstate_global->__pyx_d, {_NAME},|PyObject_SetAttr\(__pyx_m, {_NAME},"
@@ -72,6 +75,7 @@ class Facts:
         refusal: Why the module cannot be swapped, ``""`` if it can.
         functions: For each Python function: whether it is made anew each time that the one around
             it is called, and the text of what it captures and of its computed defaults.
+        builtins: The same of each function that Cython made without binding, with its name.
         types: For each cdef class: its name, the text of its instances' layout, the entries of its
             method table.
         variables: For each C variable: its name and the text of its type.
@@ -85,6 +89,7 @@ class Facts:
     cython: str = ""
     refusal: str = ""
     functions: list[dict[str, Any]] = field(default_factory=list)
+    builtins: list[dict[str, Any]] = field(default_factory=list)
     types: list[dict[str, Any]] = field(default_factory=list)
     variables: list[dict[str, Any]] = field(default_factory=list)
     pointers: list[dict[str, str]] = field(default_factory=list)
@@ -181,8 +186,8 @@ class _Module:
 
     def _functions(self) -> None:
         places = [(m.start(), m[1]) for m in _DEFINED.finditer(self.text)]
-        ends = [*(start for start, _ in places[1:]), len(self.text)]
-        ranges = {name: (at, end) for (at, name), end in zip(places, ends, strict=False)}
+        ends = [start for start, _ in places] + [len(self.text)]
+        ranges = {name: (at, end) for (at, name), end in zip(places, ends[1:], strict=True)}
         made = list(_MADE.finditer(self.text))
         if len(made) != len(_MADE_ALL.findall(self.text)):
             self._problems.append("functions are created in another way")
@@ -200,6 +205,25 @@ class _Module:
             })  # fmt: skip
             rows.append(f"&{definition}, &__pyx_mstate_global_static.{qualified}")
         self._row_table("__cyhot_function", "cyhot_functions", rows)
+        self._builtins(ranges)
+
+    def _builtins(self, ranges: dict[str, tuple[int, int]]) -> None:
+        rows = []
+        made = list(_BUILTIN.finditer(self.text))
+        if len(made) != len(_BUILTIN_ALL.findall(self.text)):
+            self._problems.append("functions without binding are created in another way")
+        for definition, closure in (found.groups() for found in made):
+            if definition not in ranges:
+                self._problems.append(f"{definition} is defined in another way")
+                continue
+            self.facts.builtins.append({
+                "name": _COUNTER.sub("_", definition),
+                "closure": closure.strip() != "NULL",
+                "captured": self._within(_BUILTIN_CLOSURE, *ranges[definition]),
+                "defaults": "",
+            })  # fmt: skip
+            rows.append(f"&{definition}")
+        self._row_table("__cyhot_builtin", "cyhot_builtins", rows)
 
     def _within(self, pattern: re.Pattern[str], start: int, end: int) -> str:
         found = pattern.search(self.text, start, end)
@@ -324,7 +348,7 @@ def _exported(symbol: str, module: str) -> str:
 
 
 def _mangled(name: str) -> str:
-    return "".join(f"{len(part)}{part}" for part in name.split(".")) + "_"
+    return "".join(f"{len(part)}{part}_" for part in name.split("."))
 
 
 def _cython(text: str) -> str:
@@ -423,6 +447,7 @@ _EPILOGUE = (
 #pragma GCC diagnostic ignored "-Winvalid-offsetof"
 #endif
 struct __cyhot_function { PyMethodDef *definition; PyObject **qualified; };
+struct __cyhot_builtin { PyMethodDef *definition; };
 struct __cyhot_type {
   PyTypeObject *made; PyTypeObject **used; void **table_used; void **table;
   size_t entries; size_t offset;
@@ -438,6 +463,7 @@ struct __cyhot_image {
   PyObject **module, **dict;
   void **state; size_t state_words;
   struct __cyhot_function *functions;
+  struct __cyhot_builtin *builtins;
   struct __cyhot_type *types;
   struct __cyhot_variable *variables;
   struct __cyhot_pointer *pointers;
@@ -451,7 +477,8 @@ extern "C"
 __attribute__((visibility("default"))) struct __cyhot_image __cyhot_image = {
   %d, cyhot_facts, &__cyhot_import_hook, &__pyx_m, &__pyx_mstate_global_static.__pyx_d,
   (void **)&__pyx_mstate_global_static, sizeof(__pyx_mstate_global_static) / sizeof(void *),
-  cyhot_functions, cyhot_types, cyhot_variables, cyhot_pointers, cyhot_bound, cyhot_class_bound,
+  cyhot_functions, cyhot_builtins, cyhot_types, cyhot_variables, cyhot_pointers, cyhot_bound,
+  cyhot_class_bound,
 #ifdef __Pyx_CyFunction_USED
   sizeof(__pyx_CyFunctionObject),
 #if PY_VERSION_HEX < 0x030C0000

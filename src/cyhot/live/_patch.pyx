@@ -19,6 +19,7 @@ from libc.string cimport memcpy, strstr
 
 import gc
 import types
+import weakref
 
 cdef extern from *:
     """
@@ -30,6 +31,7 @@ cdef extern from *:
     #include <structmember.h>
 
     struct cyhot_function_row { PyMethodDef *definition; PyObject **qualified; };
+    struct cyhot_builtin_row { PyMethodDef *definition; };
     struct cyhot_type_row {
       PyTypeObject *made; PyTypeObject **used; void **table_used; void **table;
       size_t entries; size_t offset;
@@ -43,6 +45,7 @@ cdef extern from *:
       PyObject **module, **dict;
       void **state; size_t state_words;
       struct cyhot_function_row *functions;
+      struct cyhot_builtin_row *builtins;
       struct cyhot_type_row *types;
       struct cyhot_variable_row *variables;
       struct cyhot_pointer_row *pointers;
@@ -118,6 +121,11 @@ cdef extern from *:
     }
     #define cyhot_traverse(o, visit, arg) \\
         (Py_TYPE(o)->tp_traverse ? Py_TYPE(o)->tp_traverse((o), (visitproc)(visit), (arg)) : 0)
+    #define Py_SIZE_OR_USED(o) (PyDict_CheckExact(o) ? PyDict_Size(o) : PyTuple_GET_SIZE(o))
+    static int cyhot_is_untracked(PyObject *o) {
+      return (PyDict_CheckExact(o) || PyTuple_CheckExact(o)) && Py_SIZE_OR_USED(o)
+          && !PyObject_GC_IsTracked(o);
+    }
     #define cyhot_store(address, value) \\
         __atomic_store_n((void **)(address), (void *)(value), __ATOMIC_RELEASE)
     #define cyhot_c_function(o) ((PyCFunctionObject *)(o))
@@ -134,6 +142,8 @@ cdef extern from *:
     struct function_row "cyhot_function_row":
         void *definition
         PyObject **qualified
+    struct builtin_row "cyhot_builtin_row":
+        void *definition
     struct type_row "cyhot_type_row":
         PyTypeObject *made
         PyTypeObject **used
@@ -155,6 +165,7 @@ cdef extern from *:
         void **state
         size_t state_words
         function_row *functions
+        builtin_row *builtins
         type_row *types
         variable_row *variables
         pointer_row *pointers
@@ -206,6 +217,7 @@ cdef extern from *:
     unsigned long Py_TPFLAGS_IMMUTABLETYPE
     int CYHOT_HAS_DICT(PyTypeObject *)
     int cyhot_is_descriptor(PyObject *)
+    int cyhot_is_untracked(PyObject *)
     int cyhot_descriptor_fields(PyObject *, void ***, void ***)
     int cyhot_traverse(PyObject *, visit_function, void *)
     void cyhot_store(void *, void *)
@@ -227,6 +239,7 @@ cdef extern from *:
     int PyAnySet_Check(PyObject *)
     int PyFrozenSet_Check(PyObject *)
     int PyType_Check(PyObject *)
+    int PyWeakref_Check(PyObject *)
     int PyCFunction_CheckExact(PyObject *)
     Py_ssize_t PyList_GET_SIZE(PyObject *)
     PyObject *PyList_GET_ITEM(PyObject *, Py_ssize_t)
@@ -235,6 +248,8 @@ cdef extern from *:
     int PySet_Add(object, object) except -1
     int PySet_Discard(object, object) except -1
     object PyObject_GenericGetDict(object, void *)
+    PyObject **_PyObject_GetDictPtr(PyObject *)
+    object PyCFunction_NewEx(method_def *, PyObject *, PyObject *)
     int PyObject_GenericSetAttr(object, object, object) except -1
     object PyWeakref_NewRef(object, PyObject *)
     void _PyWeakref_ClearRef(PyObject *)
@@ -246,7 +261,7 @@ cdef extern from *:
     int dladdr(const void *, dl_info *) nogil
     int RTLD_NOW, RTLD_NOLOAD
 
-VERSION = 1
+VERSION = 2
 """Of the tables in images that this file reads."""
 
 
@@ -289,6 +304,33 @@ cdef class Image:
         return found
 
     @property
+    def builtins(self):
+        """The address of each PyMethodDef of a function without binding."""
+        cdef list found = []
+        cdef builtin_row *row = self.raw.builtins
+        while row.definition:
+            found.append(<uintptr_t>row.definition)
+            row += 1
+        return found
+
+    @property
+    def methods(self):
+        """For each cdef class the addresses of its methods' PyMethodDefs, by name."""
+        cdef list found = []
+        cdef dict named
+        cdef method_def *method
+        cdef type_row *row = self.raw.types
+        while row.made:
+            named = {}
+            method = <method_def *>(<type_object *>row.made).tp_methods
+            while method and method.ml_name:
+                named[(<bytes>method.ml_name).decode()] = <uintptr_t>method
+                method += 1
+            found.append(named)
+            row += 1
+        return found
+
+    @property
     def types(self):
         """The cdef classes that the image itself made, used or not."""
         cdef list found = []
@@ -325,6 +367,21 @@ cdef class Image:
         cdef pointer_row *row = self.raw.pointers
         while row.address:
             found.append(<uintptr_t>row.address)
+            row += 1
+        return found
+
+    def held(self, kinds):
+        """The objects that C variables of some kinds refer to.
+
+        Args:
+            kinds: For each C variable what it holds.
+        """
+        cdef list found = []
+        cdef variable_row *row = self.raw.variables
+        for kind in kinds:
+            if kind in ("object", "unknown") and row.size == sizeof(void *):
+                if (<PyObject **>row.address)[0]:
+                    found.append(<object>(<PyObject **>row.address)[0])
             row += 1
         return found
 
@@ -449,11 +506,14 @@ cdef struct Sought:
     size_t mask
     uintptr_t *slots
     size_t hits
+    PyObject *untracked
 
 
 cdef int _visit(PyObject *one, void *argument) noexcept:
     cdef Sought *sought = <Sought *>argument
     sought.hits += _has(sought, <uintptr_t>one)
+    if sought.untracked and cyhot_is_untracked(one):
+        (<list>sought.untracked).append(<object>one)
     return 0
 
 
@@ -509,14 +569,32 @@ cdef class Seeker:
         word[0] = before
         return self.sought.hits < hits
 
-    def holders(self, list objects):
-        """Those of some objects that hold references to what is wanted."""
+    def holders(self, list objects, roots=()):
+        """Those of some objects that hold references to what is wanted.
+
+        The collector leaves out tuples and dicts of what it does not look at, such as cdef classes:
+        they are looked for in what holds them.
+
+        Args:
+            objects: What the collector knows.
+            roots: Other objects to look at, if it does not know them.
+        """
         cdef list found = []
+        cdef list untracked = [one for one in roots if cyhot_is_untracked(<PyObject *>one)]
+        cdef set seen = set()
         cdef Py_ssize_t index
+        self.sought.untracked = <PyObject *>untracked
         for index in range(len(objects)):
             one = objects[index]
             if one is not objects and self.holds(<PyObject *>one):
                 found.append(one)
+        while untracked:
+            one = untracked.pop()
+            if <uintptr_t><PyObject *>one not in seen:
+                seen.add(<uintptr_t><PyObject *>one)
+                if self.holds(<PyObject *>one):
+                    found.append(one)
+        self.sought.untracked = NULL
         return found
 
 
@@ -574,6 +652,43 @@ cdef bint _is_function_type(PyTypeObject *kind) noexcept:
 def is_fused(function):
     """Whether a function of Cython's is a fused one, or a specialisation of one."""
     return strstr((<type_object *>Py_TYPE(<PyObject *>function)).tp_name, b"fused_cython") != NULL
+
+
+def made_from(list objects, definitions):
+    """The functions without binding, bound or not, that were made from some definitions.
+
+    Args:
+        objects: Where to look.
+        definitions: The definitions' addresses.
+
+    Returns:
+        Each with the address of its definition.
+    """
+    cdef list found = []
+    cdef Seeker seeker = Seeker.__new__(Seeker, list(definitions))
+    cdef uintptr_t definition
+    for one in objects:
+        if PyCFunction_CheckExact(<PyObject *>one):
+            definition = <uintptr_t>cyhot_c_function(<PyObject *>one).m_ml
+            if _has(&seeker.sought, definition):
+                found.append((one, definition))
+    return found
+
+
+def builtin_of(uintptr_t definition):
+    """A function without binding, made from a definition; it is not to be called."""
+    return PyCFunction_NewEx(<method_def *>definition, NULL, NULL)
+
+
+def attributes(function):
+    """The dict of a function's attributes, None if it has none so far."""
+    cdef PyObject **found = _PyObject_GetDictPtr(<PyObject *>function)
+    return <object>found[0] if found and found[0] else None
+
+
+def own_attributes(function):
+    """The same, made if need be."""
+    return PyObject_GenericGetDict(function, NULL)
 
 
 def signatures(function, Image image):
@@ -734,6 +849,12 @@ cdef class Journal:
         )
         return 0
 
+    cdef int touch(self, owner, name) except -1:
+        """Have a Python class look for a special method again."""
+        self.log.append((9, owner, name))
+        _touch(owner, name)
+        return 0
+
     cdef int replace_in_set(self, where, before, after) except -1:
         self.log.append((8, where, before, after))
         PySet_Discard(where, before)
@@ -794,6 +915,8 @@ cdef class Journal:
                 (<type_object *>&PyType_Type).tp_setattro(
                     <PyObject *>entry[1], <PyObject *>"__bases__", <PyObject *>entry[2]
                 )
+            elif kind == 9:
+                _touch(entry[1], entry[2])
             else:
                 PySet_Discard(entry[1], entry[3])
                 PySet_Add(entry[1], entry[2])
@@ -806,6 +929,14 @@ cdef class Journal:
 
 
 cdef object _NOTHING = object()
+
+
+cdef int _touch(owner, name) except -1:
+    cdef type_object *kind = <type_object *>&PyType_Type
+    if not PyDict_GetItemWithError(<object>(<type_object *><PyObject *>owner).tp_dict, name):
+        kind.tp_setattro(<PyObject *>owner, <PyObject *>name, <PyObject *>None)
+        kind.tp_setattro(<PyObject *>owner, <PyObject *>name, NULL)
+    return 0
 
 
 # Parts of a commit -------------------------------------------------------------------------------
@@ -856,6 +987,7 @@ cdef int patch_definition(Journal journal, uintptr_t old, uintptr_t new) except 
     cdef method_def *a = <method_def *>old
     cdef method_def *b = <method_def *>new
     journal.write(&a.ml_meth, b.ml_meth)
+    journal.write(<void *>&a.ml_doc, <void *>b.ml_doc)
     return 0
 
 
@@ -1012,7 +1144,8 @@ cdef int replace_in(Journal journal, holder, dict olds, Seeker seeker) except -1
         old = olds[wanted]
         if seeker.counts(one, words + index, <PyObject *>old):
             journal.write_object(words + index, <PyObject *>old)
-        else:
+        elif not PyWeakref_Check(one) and not PyWeakref_Check(<PyObject *>old):
+            # (The list of an object's weak references is for them alone to mend.)
             journal.write(words + index, <void *><PyObject *>old)
     if CYHOT_HAS_DICT(Py_TYPE(one)) and seeker.holds(one) and not PyType_Check(one):
         replace_in_dict(journal, PyObject_GenericGetDict(holder, NULL), olds)
@@ -1030,7 +1163,7 @@ cdef int replace_in_dict(Journal journal, where, dict olds) except -1:
     for key, value in items:
         if <uintptr_t><PyObject *>key in olds:
             keys = True
-        elif <uintptr_t><PyObject *>value in olds:
+        elif <uintptr_t><PyObject *>value in olds and not _lists_subclass(key, value):
             journal.set_item(where, key, olds[<uintptr_t><PyObject *>value])
     if not keys:
         return 0
@@ -1046,6 +1179,15 @@ cdef int replace_in_dict(Journal journal, where, dict olds) except -1:
     return 0
 
 
+cdef bint _lists_subclass(key, value) except -1:
+    """Whether an entry of a dict is how a class knows a subclass: that is no one else's matter."""
+    if type(key) is not int or type(value) is not _ref:
+        return False
+    kind = value()
+    return <uintptr_t><PyObject *>kind == key
+
+
+cdef type _ref = weakref.ref
 cdef frozenset _PLAIN = frozenset({
     str, int, float, bytes, bool, type(None), type, types.FunctionType, types.BuiltinFunctionType,
 })
@@ -1084,14 +1226,15 @@ cdef int replace_in_image(Journal journal, Image image, dict olds, list kinds) e
     return 0
 
 
-cdef int rebase(Journal journal, kind, dict olds) except -1:
+cdef int rebase(Journal journal, kind, dict olds, frozenset old_classes) except -1:
     """Have a cdef class that is new derive from old classes instead of their new versions."""
     cdef type_object *one = <type_object *><PyObject *>kind
     cdef uintptr_t base = <uintptr_t>one.tp_base
     if base in olds:  # a static type owns no reference to its base
         journal.write(&one.tp_base, <void *><PyObject *>olds[base])
     for base_of in one_bases(kind):
-        add_subclass(journal, base_of, kind)
+        if base_of in old_classes:  # others know of it since it was made
+            add_subclass(journal, base_of, kind)
     journal.note_modified(<PyTypeObject *>one)
     return 0
 
@@ -1199,6 +1342,7 @@ class Plan:
         definitions: (address of the old PyMethodDef, of the new one).
         classes: (old cdef class, new one), bases first.
         class_dicts: Of those, (old class, name, new value or `NOTHING`).
+        inherited: (Python class, special method that a cdef class it derives from gains or loses).
         python_classes: (old class, name, new value or `NOTHING`).
         bases: (old class, its new bases).
         descriptors: (old descriptor, new one).
@@ -1245,6 +1389,8 @@ cdef int _commit(Journal journal, plan, Image layout) except -1:
     cdef size_t index
     cdef PyObject *instance
     cdef type_row *row
+    for owner, name in plan.inherited:  # undone last, when the classes are as they were
+        journal.touch(owner, name)
     for old, new in plan.functions:
         patch_function(journal, old, new, layout)
         replace_in(journal, old, olds, seeker)
@@ -1271,6 +1417,8 @@ cdef int _commit(Journal journal, plan, Image layout) except -1:
             journal.set_item(where, name, value)
     for old, _ in plan.classes:
         journal.note_modified(<PyTypeObject *><PyObject *>old)
+    for owner, name in plan.inherited:
+        journal.touch(owner, name)
     for old, bases in plan.bases:
         journal.set_bases(old, bases)
     for old, name, value in plan.python_classes:
@@ -1282,14 +1430,15 @@ cdef int _commit(Journal journal, plan, Image layout) except -1:
             journal.note_modified(<PyTypeObject *><PyObject *>owner)
         if PyType_Check(<PyObject *>holder):
             for base in one_bases(holder):
-                if base in plan.old_classes:
+                # (A version that is only there until it is collected is no subclass.)
+                if base in plan.old_classes and <uintptr_t><PyObject *>holder not in olds:
                     add_subclass(journal, base, holder)
             journal.note_modified(<PyTypeObject *><PyObject *>holder)
     for holder in plan.holders:  # now that the new classes have the old ones for bases
         if <uintptr_t>Py_TYPE(<PyObject *>holder) in olds:
             journal.set_class(holder, olds[<uintptr_t>Py_TYPE(<PyObject *>holder)])
     for kind in plan.made:
-        rebase(journal, kind, olds)
+        rebase(journal, kind, olds, plan.old_classes)
     for image, kinds in plan.images:
         replace_in_image(journal, image, olds, kinds)
     for image, index, address in plan.homes:

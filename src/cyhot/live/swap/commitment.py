@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import gc
 import types
 from types import SimpleNamespace
 from typing import Any
 
-from .compare import is_compatible, keepable, removed
+from .compare import ambiguous, is_compatible, keepable, removed
 from .lineage import Generation, Lineage
-from .pairs import Pairs
+from .pairs import HEAP, Pairs
 from .patcher import patcher
 from .shadow import SPECIAL, Shadow
 
@@ -85,11 +86,12 @@ def make_plan(
     """
     plan = SimpleNamespace(
         images=[], functions=[], builtins=[], definitions=[], classes=[], class_dicts=[],
-        python_classes=[], bases=[], descriptors=[], instances=[], made=[], holders=[], olds=olds,
+        inherited=[], python_classes=[], bases=[], descriptors=[], instances=[], made=[], holders=[], olds=olds,
         owners={}, homes=[], entries=[], kept=[], dicts=[], old_classes=frozenset(),
     )  # fmt: skip
     for one in changing:
         _add_functions(plan, one)
+        _add_builtins(plan, one, heap)
         _add_classes(plan, one)
         _add_names(plan, one)
         _add_images(plan, one.lineage, one.shadow.generation)
@@ -107,6 +109,7 @@ def _add_functions(plan: Any, one: Changing) -> None:
     plan.builtins += one.pairs.builtins
     for old, new in one.pairs.functions:
         _add_signatures(plan, one, old, new)
+        _add_attributes(plan, old, new)
     new = one.shadow.generation
     rows = {key: at for at, key in enumerate(new.keys)}
     for address, (key, was) in one.lineage.definitions().items():
@@ -120,6 +123,41 @@ def _add_functions(plan: Any, one: Changing) -> None:
                     f"{key[0]}: those that were made before keep their old code; it captures "
                     "other variables now"
                 )
+
+
+def _add_attributes(plan: Any, old: Any, new: Any) -> None:
+    """What decorators wrote on a function; what others wrote on it stays."""
+    given = patcher().attributes(new)
+    if given and old is not new:
+        where = patcher().own_attributes(old)
+        plan.dicts += [(where, name, plan.olds.get(id(one), one)) for name, one in given.items()]
+
+
+def _add_builtins(plan: Any, one: Changing, heap: Heap) -> None:
+    """Lead functions and methods without binding, however they are held, to the new code."""
+    new = one.shadow.generation
+    moved: dict[int, int] = {}
+
+    def lead(before: int, after: int) -> None:
+        if patcher().same_call(before, after):
+            plan.definitions.append((before, after))
+        else:
+            moved[before] = after
+
+    unclear = ambiguous(list(one.lineage.last.builtins), list(new.builtins))
+    for generation in one.lineage.generations:
+        for key, (before, was) in generation.builtins.items():
+            after, now = new.builtins.get(key, (0, was))
+            if after and key[0] not in unclear and is_compatible(was, now):
+                lead(before, after)
+        for method, before in generation.methods.items():
+            if method in new.methods:
+                lead(before, new.methods[method])
+    if moved:
+        plan.builtins += [
+            (held, patcher().builtin_of(moved[definition]))
+            for held, definition in patcher().made_from(heap.objects, moved)
+        ]
 
 
 def _add_signatures(plan: Any, one: Changing, old: Any, new: Any) -> None:
@@ -153,12 +191,45 @@ def _add_classes(plan: Any, one: Changing) -> None:
             for name in before.keys() - after.keys() - _CLASS_OWN
             if _is_code(before[name]) or name in bound
         ]
+        special = [
+            name
+            for name in before.keys() ^ after.keys()
+            if isinstance(before.get(name, after.get(name)), types.WrapperDescriptorType)
+        ]
+        plan.inherited += [(sub, name) for sub in _python_heirs(old) for name in special]
     for old, new in one.pairs.python:
         _add_python_class(plan, old, new, bound)
+        if issubclass(new, enum.Flag):
+            _add_combinations(plan, old, new)
     for old, new in one.pairs.members:
         attributes = vars(old)
         for name, value in vars(new).items():
             plan.dicts.append((attributes, name, plan.olds.get(id(value), value)))
+
+
+def _python_heirs(kind: type) -> list[type]:
+    """The Python classes that derive from a cdef class, the nearest first."""
+    found: dict[type, None] = {}
+    todo = [kind]
+    while todo:
+        below: list[type] = type.__subclasses__(todo.pop(0))
+        for sub in below:
+            if sub not in found:
+                todo.append(sub)
+                if sub.__flags__ & HEAP:
+                    found[sub] = None
+    return list(found)
+
+
+def _add_combinations(plan: Any, old: Any, new: Any) -> None:
+    """Keep the members of a flag that were made as they were asked for, since they are unique."""
+    named = {id(member) for member in old.__members__.values()}
+    known = new._value2member_map_
+    plan.dicts += [
+        (known, value, member)
+        for value, member in old._value2member_map_.items()
+        if value not in known and id(member) not in named
+    ]
 
 
 def _add_python_class(plan: Any, old: type, new: type, bound: frozenset[str]) -> None:
@@ -290,7 +361,8 @@ def _add_instances(plan: Any, changing: list[Changing], tracked: set[int]) -> No
 
 def _add_holders(plan: Any, changing: list[Changing], heap: Heap) -> None:
     own = {id(one.shadow) for one in changing}
-    found = patcher().Seeker(list(plan.olds)).holders(heap.objects)
+    roots = [held for image, kinds in plan.images for held in image.held(kinds)]
+    found = patcher().Seeker(list(plan.olds)).holders(heap.objects, roots)
     plan.holders = [
         one
         for one in found

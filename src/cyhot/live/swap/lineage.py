@@ -59,6 +59,8 @@ class Generation:
         path: The image in the store.
         keys: The key of each of its functions.
         definitions: The address of what each of them is made from.
+        builtins: The same of functions without binding, by their keys.
+        methods: The same of methods without binding, by class and name.
     """
 
     image: Any
@@ -66,10 +68,21 @@ class Generation:
     path: str
     keys: list[Key] = field(init=False)
     definitions: list[int] = field(init=False)
+    builtins: dict[Key, tuple[int, dict[str, Any]]] = field(init=False)
+    methods: dict[tuple[str, str], int] = field(init=False)
 
     def __post_init__(self) -> None:
         self.keys = keys(self.image.qualified_names)
         self.definitions = self.image.definitions
+        facts = self.facts.builtins
+        named = keys(str(one["name"]) for one in facts)
+        both = zip(self.image.builtins, facts, strict=True)
+        self.builtins = dict(zip(named, both, strict=True))
+        self.methods = {
+            (str(facts["name"]), name): address
+            for facts, methods in zip(self.facts.types, self.image.methods, strict=True)
+            for name, address in methods.items()
+        }
 
 
 Row = tuple[Key, dict[str, Any]]

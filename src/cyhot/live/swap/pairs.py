@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import weakref
 from collections.abc import Iterator
 from types import BuiltinFunctionType, ModuleType
 from typing import Any
@@ -23,6 +24,7 @@ class Pairs:
         made: New cdef classes that have no old version.
         python: (old, new) Python classes.
         members: (old, new) members of enumerations.
+        references: (old, new) weak references to old and to new objects.
         refusals: Why something cannot take the place of what there was.
         notes: What stays on the old code.
         unclear: Names of functions that cannot be told apart.
@@ -35,6 +37,7 @@ class Pairs:
         self.made: list[type] = []
         self.python: list[tuple[type, type]] = []
         self.members: list[tuple[Any, Any]] = []
+        self.references: list[tuple[Any, Any]] = []
         self.refusals: list[str] = []
         self.notes: list[str] = []
         self.unclear: set[str] = set()
@@ -168,6 +171,23 @@ class Pairs:
                 self.builtins.append((old, new))
                 olds[id(new)] = old
 
+    def find_references(self, olds: dict[int, Any]) -> None:
+        """Make weak references that take the place of those to new objects."""
+        for old, new in (*self.functions, *self.builtins, *self.classes, *self.python):
+            for reference in weakref.getweakrefs(new):
+                made = _redirected(reference, old)
+                if made is not None:
+                    self.references.append((made, reference))
+                    olds[id(reference)] = made
+
+
+def _redirected(reference: Any, to: Any) -> Any:
+    """A weak reference like another one, to another object; None for a kind that is not known."""
+    callback: Any = getattr(reference, "__callback__", None)
+    if isinstance(reference, weakref.KeyedRef):
+        return weakref.KeyedRef(to, callback, reference.key)
+    return weakref.ref(to, callback) if type(reference) is weakref.ref else None
+
 
 def _python_classes(namespace: dict[str, Any]) -> dict[str, type]:
     """The Python classes that a module's body made, by qualified name, nested ones included."""
@@ -179,7 +199,7 @@ def _python_classes(namespace: dict[str, Any]) -> dict[str, type]:
             if not isinstance(value, type) or value.__module__ != module:
                 continue
             name = value.__qualname__
-            if value.__flags__ & _HEAP and "<locals>" not in name and name not in found:
+            if value.__flags__ & HEAP and "<locals>" not in name and name not in found:
                 found[name] = value
                 look(iter(list(value.__dict__.values())))
 
@@ -187,8 +207,8 @@ def _python_classes(namespace: dict[str, Any]) -> dict[str, type]:
     return found
 
 
-_HEAP = 1 << 9
-"""Py_TPFLAGS_HEAPTYPE: a class that a class statement made."""
+HEAP = 1 << 9
+"""Py_TPFLAGSHEAPTYPE: a class that a class statement made."""
 
 
 def module_pairs(shadow: Shadow) -> dict[int, Any]:

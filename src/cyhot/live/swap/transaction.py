@@ -211,6 +211,7 @@ class _Swap:
             one.pairs.find_classes(olds)
         for one in changing:
             one.pairs.find_functions(heap.functions, olds)
+            one.pairs.find_references(olds)
             for reason in one.pairs.refusals:
                 self._note(one.name, f"{reason}. Restart the program")
         others = self._others()

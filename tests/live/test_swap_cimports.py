@@ -1,0 +1,107 @@
+"""Modules that cimport from one another."""
+
+from __future__ import annotations
+
+from swapping import Live, version
+
+PXD = """
+    cdef int twice(int x) nogil
+    cdef double ratio
+    cdef object thing
+    cdef class Base:
+        cdef public int n
+        cdef int c1(self)
+        cpdef int c2(self)
+"""
+EXPORTER = """
+    cdef int twice(int x) nogil: return VERSION * x
+    cdef double ratio = VERSION + 0.5
+    cdef object thing = ["VERSION"]
+    cdef class Base:
+        cdef int c1(self): return VERSION
+        cpdef int c2(self): return VERSION * 10
+        def __repr__(self): return "Base VERSION"
+    def number(): return VERSION
+    K = VERSION
+"""
+IMPORTER = """
+    cimport a
+    from a cimport Base, twice
+    from a import K, number
+    import a as module
+    cdef class Sub(Base):
+        cdef int own(self): return VERSION
+        cpdef int c2(self): return 7
+    class PySub(Base):
+        def py(self): return VERSION, self.c2()
+    def g(int x): return VERSION, twice(x), a.ratio, a.thing
+    def h(Base b): return b.c1(), b.c2()
+    cdef int apply(int (*f)(int) noexcept nogil, int x): return f(x)
+    INIT = twice(1), number(), K, module.K, Base().c2(), a.ratio
+"""
+
+
+def test_cimports(live: Live, language: str) -> None:
+    b = live.load("b", a=version(EXPORTER, 1), a_pxd=PXD, b=version(IMPORTER, 1))
+    import a
+
+    g, h, number = b.g, b.h, b.number
+    base, sub, py = a.Base(), b.Sub(), b.PySub()
+    user = type("User", (b.Sub,), {})()
+    assert (g(3), h(base), h(sub)) == ((1, 3, 1.5, ["1"]), (1, 10), (1, 7))
+
+    report = live.swap(a=version(EXPORTER, 2))
+    assert [one.name for one in report.swapped] == ["a"] and report.redirected == ("b",)
+    assert g(3) == (1, 6, 2.5, ["2"]) and h(base) == h(py) == (2, 20)
+    assert h(sub) == h(user) == (2, 7) and py.py() == (1, 20) and number() == b.number() == 2
+    assert repr(sub) == repr(user) == "Base 2" and b.INIT == (1, 1, 1, 1, 10, 1.5)
+    assert isinstance(sub, a.Base) and b.Sub.__base__ is a.Base
+
+    live.swap(b=version(IMPORTER, 3))
+    assert g(3) == (3, 6, 2.5, ["2"]) and b.INIT == (2, 2, 2, 2, 20, 2.5)
+    assert type(sub) is b.Sub and h(sub) == h(b.Sub()) == (2, 7) and py.py() == (3, 20)
+
+    changed_pxd = PXD.replace("twice(int x) nogil", "twice(int x, int y=*) nogil")
+    changed = version(EXPORTER, 4).replace(
+        "twice(int x) nogil: return 4 * x", "twice(int x, int y=5) nogil: return 4 * x + y"
+    )
+    report = live.swap(a=changed, a_pxd=changed_pxd)
+    assert {one.name for one in report.swapped} == {"a", "b"}, "both, as their signature changed"
+    assert g(3) == (3, 17, 4.5, ["4"]) and h(base) == (4, 40) and h(sub) == h(user) == (4, 7)
+    assert b.INIT == (9, 4, 4, 4, 40, 4.5) and b.number() == 4
+    assert type(sub) is b.Sub and isinstance(sub, a.Base) and py.py() == (3, 40)
+
+    layout = changed_pxd.replace("cdef public int n", "cdef public long n")
+    told = live.refused("refused", a=changed, a_pxd=layout)
+    assert "cdef class Base: its fields changed" in told
+    assert g(3) == (3, 17, 4.5, ["4"]) and h(sub) == (4, 7)
+    live.refused("build", a=changed, a_pxd=PXD.replace("twice", "thrice"))
+    assert g(3) == (3, 17, 4.5, ["4"]) and h(sub) == (4, 7)
+
+
+def test_packages(live: Live) -> None:
+    sources = {
+        "pkg__init": "from .sub.mod import f\ndef top(): return VERSION, f()\n",
+        "pkg__shared_pxd": "cdef int share(int x)\ncdef class Part:\n    cdef public int n\n",
+        "pkg__shared": "cdef int share(int x): return VERSION * x\ncdef class Part:\n"
+        "    def get(self): return VERSION, self.n\n",
+        "pkg__sub__init": "WHO = VERSION\n",
+        "pkg__sub__mod": "from ..shared cimport share, Part\nfrom .. import shared\n"
+        "def f(): return VERSION, share(10)\ndef part(): return Part()\n",
+    }
+
+    def at(v: int) -> dict[str, str]:
+        return {name: text.replace("VERSION", str(v)) for name, text in sources.items()}
+
+    pkg = live.load("pkg", **at(1))
+    import pkg.shared
+    import pkg.sub.mod
+
+    top, f, part = pkg.top, pkg.f, pkg.sub.mod.part()
+    assert top() == (1, (1, 10)) and part.get() == (1, 0)
+    live.swap(pkg__shared=at(2)["pkg__shared"])
+    assert top() == (1, (1, 20)) and part.get() == (2, 0)
+    report = live.swap(**at(3))
+    assert len(report.swapped) == 4
+    assert top() == (3, (3, 30)) and f() == pkg.f() == (3, 30) and part.get() == (3, 0)
+    assert pkg.sub.WHO == 3 and type(part) is pkg.shared.Part and pkg.sub.mod.f is f
