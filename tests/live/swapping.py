@@ -31,8 +31,12 @@ def run_apart(test: pytest.Function, store: Path, folder: Path) -> None:
     home.mkdir()
     environment = {
         **{k: v for k, v in clean_environment().items() if not k.startswith("PYTEST_")},
-        APART: "1", "CFLAGS": "-O0", "CXXFLAGS": "-O0", "CYHOT_BUILD_DIR": str(store),
-        "HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache"),
+        APART: "1",
+        "CFLAGS": "-O0",
+        "CXXFLAGS": "-O0",
+        "CYHOT_BUILD_DIR": str(store),
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / ".cache"),
     }
     done = subprocess.run(
         command,

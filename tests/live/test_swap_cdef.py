@@ -118,7 +118,19 @@ def exercise(x: Any, v: int) -> None:
     y += 1
     assert x.note == f"iadd {v}"
     results = x - 1, x * 1, x @ 1, x / 1, x // 1, x % 1, divmod(x, 1), x**2, x << 1, x & 1, x | 1
-    words = ["sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow", "lshift", "and", "or"]
+    words = [
+        "sub",
+        "mul",
+        "matmul",
+        "truediv",
+        "floordiv",
+        "mod",
+        "divmod",
+        "pow",
+        "lshift",
+        "and",
+        "or",
+    ]
     assert results == tuple(f"{word} {v}" for word in words)
     assert (x ^ 1, -x, +x, abs(x), ~x) == tuple(
         f"{w} {v}" for w in ["xor", "neg", "pos", "abs", "invert"]

@@ -606,10 +606,11 @@ def survey(list objects, cache_type):
         cache_type: The class of what ``functools.lru_cache`` makes.
 
     Returns:
-        Cython's function objects, each with the address of its PyMethodDef; the classes; and the
-        instances of ``cache_type``.
+        Cython's function objects, each with the address of its PyMethodDef; the classes; the
+        instances of ``cache_type``; and the addresses of other functions' PyMethodDefs.
     """
     cdef list functions = [], classes = [], caches = []
+    cdef set builtins = set()
     cdef PyTypeObject *kind
     cdef PyTypeObject *of_caches = <PyTypeObject *><PyObject *>cache_type
     cdef PyTypeObject *known[4]
@@ -628,6 +629,9 @@ def survey(list objects, cache_type):
         if kind == of_caches:
             caches.append(<object>one)
             continue
+        if PyCFunction_CheckExact(one):
+            builtins.add(<uintptr_t>cyhot_c_function(one).m_ml)
+            continue
         for at in range(many):
             if known[at] == kind:
                 break
@@ -638,7 +642,7 @@ def survey(list objects, cache_type):
             known[many] = kind
             many += 1
         functions.append((<object>one, <uintptr_t>cyhot_c_function(one).m_ml))
-    return functions, classes, caches
+    return functions, classes, caches, builtins
 
 
 cdef bint _is_function_type(PyTypeObject *kind) noexcept:

@@ -53,9 +53,10 @@ class Heap:
         functions: Cython's function objects, each with the address of what it was made from.
         classes: The classes, but for those of C.
         caches: What ``functools.lru_cache`` made.
+        builtins: The addresses of what C functions were made from.
     """
 
-    __slots__ = ("caches", "classes", "functions", "objects")
+    __slots__ = ("builtins", "caches", "classes", "functions", "objects")
 
     def __init__(self) -> None:
         self.objects: list[Any] = gc.get_objects()
@@ -63,6 +64,7 @@ class Heap:
         self.functions: list[tuple[Any, int]] = found[0]
         self.classes: list[type] = found[1]
         self.caches: list[Any] = found[2]
+        self.builtins: set[int] = found[3]
 
 
 _LRU = type(functools.lru_cache(types.SimpleNamespace))
@@ -86,8 +88,8 @@ def make_plan(
     """
     plan = SimpleNamespace(
         images=[], functions=[], builtins=[], definitions=[], classes=[], class_dicts=[],
-        inherited=[], python_classes=[], bases=[], descriptors=[], instances=[], made=[], holders=[], olds=olds,
-        owners={}, homes=[], entries=[], kept=[], dicts=[], old_classes=frozenset(),
+        inherited=[], python_classes=[], bases=[], descriptors=[], instances=[], made=[], holders=[],
+        olds=olds, owners={}, homes=[], entries=[], kept=[], dicts=[], old_classes=frozenset(),
     )  # fmt: skip
     for one in changing:
         _add_functions(plan, one)
@@ -145,14 +147,13 @@ def _add_builtins(plan: Any, one: Changing, heap: Heap) -> None:
             moved[before] = after
 
     unclear = ambiguous(list(one.lineage.last.builtins), list(new.builtins))
-    for generation in one.lineage.generations:
-        for key, (before, was) in generation.builtins.items():
-            after, now = new.builtins.get(key, (0, was))
-            if after and key[0] not in unclear and is_compatible(was, now):
-                lead(before, after)
-        for method, before in generation.methods.items():
-            if method in new.methods:
-                lead(before, new.methods[method])
+    for before, (key, was) in one.lineage.builtins().items():
+        after, now = new.builtins.get(key, (0, was))
+        if after and key[0] not in unclear and is_compatible(was, now):
+            lead(before, after)
+    for before, method in one.lineage.unbound_methods().items():
+        if method in new.methods:
+            lead(before, new.methods[method])
     if moved:
         plan.builtins += [
             (held, patcher().builtin_of(moved[definition]))

@@ -98,6 +98,8 @@ class Lineage:
         last: The image that runs.
         former: What functions of earlier images were made from, by its address: the function's
             key and facts. Of the image before the last all; of others what somebody holds still.
+        former_builtins: The same of functions without binding.
+        former_methods: The class and name of methods without binding, likewise.
         classes: The cdef classes that are in use, by name: the first of that name that there was.
         tables: For each of them the addresses of the method tables that instances point to; the
             first is the one that new instances get.
@@ -110,6 +112,8 @@ class Lineage:
     module: ModuleType
     last: Generation = field(init=False)
     former: dict[int, Row] = field(default_factory=dict)
+    former_builtins: dict[int, Row] = field(default_factory=dict)
+    former_methods: dict[int, tuple[str, str]] = field(default_factory=dict)
     classes: dict[str, type] = field(default_factory=dict)
     tables: dict[str, list[int]] = field(default_factory=dict)
     methods: dict[str, list[str]] = field(default_factory=dict)
@@ -123,6 +127,15 @@ class Lineage:
         rows = zip(last.keys, last.facts.functions, strict=True)
         return self.former | dict(zip(last.definitions, rows, strict=True))
 
+    def builtins(self) -> dict[int, Row]:
+        """The same of functions without binding."""
+        last = {address: (key, facts) for key, (address, facts) in self.last.builtins.items()}
+        return self.former_builtins | last
+
+    def unbound_methods(self) -> dict[int, tuple[str, str]]:
+        """The class and name of each method without binding, likewise."""
+        return self.former_methods | {at: method for method, at in self.last.methods.items()}
+
     def follow(self, generation: Generation, held: set[int]) -> None:
         """Have another image run from now on.
 
@@ -131,6 +144,9 @@ class Lineage:
             held: The addresses of what functions that are there were made from.
         """
         self.former = {at: row for at, row in self.former.items() if at in held}
+        builtins, methods = self.builtins().items(), self.unbound_methods().items()
+        self.former_builtins = {at: row for at, row in builtins if at in held}
+        self.former_methods = {at: method for at, method in methods if at in held}
         last = self.last
         for at, key, facts in zip(last.definitions, last.keys, last.facts.functions, strict=True):
             # There may be thousands of images: equal rows are one.

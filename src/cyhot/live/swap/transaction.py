@@ -224,7 +224,7 @@ class _Swap:
         plan = make_plan(changing, olds, heap, tracked, others)
         plan.entries += entries
         try:
-            held = {address for _, address in heap.functions}
+            held = {address for _, address in heap.functions} | heap.builtins
             critical = self._commit(plan, changing, held)
         except Exception as error:
             for one in changing:
