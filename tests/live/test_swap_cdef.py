@@ -523,7 +523,7 @@ LAYOUT = """
         ("cdef object name", "cdef object name\n        cdef int more", "added 'int more'"),
         ("        cdef double scale\n", "        cdef double scales\n", "'double scale'"),
         ("cdef int n\n", "cdef unsigned int n\n", "removed 'int n'; added 'unsigned int n'"),
-        ("cdef double scale", "cdef long scale", "removed 'double scale'; added 'long scale'"),
+        ("cdef double scale", "cdef float scale", "removed 'double scale'; added 'float scale'"),
         (
             "double b",
             "long b",
@@ -532,7 +532,11 @@ LAYOUT = """
         ("cdef int values[4]", "cdef int values[5]", "removed 'int values[4]'"),
         ("cdef object name", "cdef list name", "'object name'"),
         ("cdef int p\n", "cdef double p\n", "removed 'int p'; added 'double p'"),
-        ("cdef int m\n", "", "cdef class Fine: its fields changed: removed 'int m'"),
+        (
+            "cdef int m\n",
+            "def g(self): pass\n",
+            "cdef class Fine: its fields changed: removed 'int m'",
+        ),
         ("cdef class Fine(Grid)", "cdef class Fine", "cdef class Fine: "),
         ("cdef int go(self): return VERSION", "cdef long go(self): return VERSION", "C methods"),
         ("cdef int n\n        cdef double scale", "cdef double scale\n        cdef int n", "order"),

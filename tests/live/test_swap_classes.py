@@ -237,6 +237,7 @@ def test_classes(live: Live, language: str) -> None:
     assert pickle.loads(pickle.dumps(Base)) is Base
     assert inspect.getmodule(Base) is m and str(inspect.signature(Base)) == "(x=0)"
     assert inspect.getmro(Sub) == (Sub, *Derived.__mro__)
+    gc.collect()  # what was discarded is garbage in a circle
     for name in list(vars(m)):
         if isinstance(vars(m)[name], type) and vars(m)[name].__module__ == "m":
             alike = [k for k in gc.get_objects() if isinstance(k, type) and k.__module__ == "m"]

@@ -257,7 +257,7 @@ class _Module:
             has_table = table in tables
             self.facts.types.append({
                 "name": name.removeprefix(_mangled(self.facts.name)),
-                "layout": self._layout(f"__pyx_obj_{name}"),
+                "layout": self._layout(f"__pyx_obj_{name}") + self._declared_fields(name),
                 "table": self._entries(f"__pyx_vtabstruct_{name}") if has_table else [],
             })  # fmt: skip
             rows.append(
@@ -271,6 +271,15 @@ class _Module:
                 )
             )
         self._row_table("__cyhot_type", "cyhot_types", rows)
+
+    def _declared_fields(self, name: str) -> str:
+        """What the source says of a class's fields: to C a list and a dict are both objects."""
+        cls = name.removeprefix(_mangled(self.facts.name))
+        found: dict[str, str] = {}
+        for source in self._sources:
+            found |= fields(source, cls)
+        told = (f"{kind} {field};" for field, kind in found.items())
+        return f" declared{{{' '.join(told)}}}" if found else ""
 
     def _path_to_table(self, name: str) -> str:
         """Where in an instance the pointer to the method table is, as C says it."""
@@ -397,6 +406,45 @@ def guards(source: str) -> list[str]:
         ``globals().get("NAME", ...)``.
     """
     return [name for form in _GUARD_FORMS for name in form.findall(source)]
+
+
+def fields(source: str, cls: str) -> dict[str, str]:
+    """The declared types of a cdef class's fields, where C does not tell them apart.
+
+    Args:
+        source: The text of a ``.pyx``, ``.pxd`` or ``.pxi``.
+        cls: The class.
+
+    Returns:
+        The type of each field that is a Python object or a memoryview, as it is written.
+    """
+    found: dict[str, str] = {}
+    for head in re.finditer(rf"^([ \t]*)cdef[ \t]+class[ \t]+{cls}\b.*\n", source, re.M):
+        body = re.match(rf"(?:[ \t]*(?:\#.*)?\n|{head[1]}[ \t]+.*\n?)*", source[head.end() :])
+        inside = -1
+        for line in (body[0] if body else "").splitlines():
+            indent = len(line) - len(line.lstrip())
+            if re.match(r"[ \t]*cdef[ \t]*:", line):
+                inside = indent
+            elif line.strip() and indent <= inside:
+                inside = -1
+            given = _FIELD.match(line) if inside < 0 else _BLOCK_FIELD.match(line)
+            if given and given[1] not in _PLAIN_C:
+                names = (one.strip() for one in given[2].split(","))
+                found |= dict.fromkeys(filter(str.isidentifier, names), given[1])
+    return found
+
+
+_FIELD_TEXT = (
+    r"(?:(?:public|readonly)[ \t]+)?([\w.]+(?:[ \t]*\[[^\]\n]*\])?)"
+    r"[ \t]+([\w, \t]+?)[ \t]*(?:\#.*)?$"
+)
+_FIELD = re.compile(r"[ \t]*cdef[ \t]+" + _FIELD_TEXT)
+_BLOCK_FIELD = re.compile(r"[ \t]+" + _FIELD_TEXT)
+_PLAIN_C = frozenset({
+    "int", "long", "short", "char", "float", "double", "unsigned", "signed", "bint", "Py_ssize_t",
+    "size_t", "class", "struct", "enum",
+})  # fmt: skip
 
 
 def declared(source: str, name: str) -> str:

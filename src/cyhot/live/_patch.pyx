@@ -865,6 +865,16 @@ cdef class Journal:
         PySet_Add(where, after)
         return 0
 
+    cdef int add_to_set(self, where, member) except -1:
+        self.log.append((10, where, member))
+        PySet_Add(where, member)
+        return 0
+
+    cdef int discard_from_set(self, where, member) except -1:
+        self.log.append((11, where, member))
+        PySet_Discard(where, member)
+        return 0
+
     cdef int note_modified(self, PyTypeObject *kind) except -1:
         PyType_Modified(kind)
         self.modified.append(<object>kind)
@@ -921,6 +931,10 @@ cdef class Journal:
                 )
             elif kind == 9:
                 _touch(entry[1], entry[2])
+            elif kind == 10:
+                PySet_Discard(entry[1], entry[2])
+            elif kind == 11:
+                PySet_Add(entry[1], entry[2])
             else:
                 PySet_Discard(entry[1], entry[3])
                 PySet_Add(entry[1], entry[2])
@@ -1183,6 +1197,34 @@ cdef int replace_in_dict(Journal journal, where, dict olds) except -1:
     return 0
 
 
+cdef list take_hashed(Journal journal, where, members):
+    """Take tuples whose hash is about to change out of a set or a dict's keys.
+
+    Of a dict all entries from the first of them on, so that their order stays.
+    """
+    cdef list taken = []
+    if PyAnySet_Check(<PyObject *>where):
+        taken = [(member, None) for member in where if id(member) in members]
+        for member, _ in taken:
+            journal.discard_from_set(where, member)
+        return taken
+    for key, value in list(dict.items(where)):
+        if id(key) in members or (taken and type(key) in _PLAIN):
+            taken.append((key, value))
+    for key, _ in taken:
+        journal.delete_item(where, key)
+    return taken
+
+
+cdef int put_hashed(Journal journal, where, list taken, dict olds) except -1:
+    for key, value in taken:
+        if PyAnySet_Check(<PyObject *>where):
+            journal.add_to_set(where, key)
+        else:
+            journal.set_item(where, key, olds.get(<uintptr_t><PyObject *>value, value))
+    return 0
+
+
 cdef bint _lists_subclass(key, value) except -1:
     """Whether an entry of a dict is how a class knows a subclass: that is no one else's matter."""
     if type(key) is not int or type(value) is not _ref:
@@ -1353,6 +1395,7 @@ class Plan:
         instances: Addresses of instances of new cdef classes.
         made: New cdef classes that have no old version.
         holders: Objects that hold references to new objects.
+        hashed: (dict or set, the ids of tuples in it that hold references to new objects).
         olds: The old object for the address of each new one.
         owners: The class for the address of each dict that is a class's.
         tables: (addresses of the old method tables, address of the new, entries).
@@ -1427,6 +1470,7 @@ cdef int _commit(Journal journal, plan, Image layout) except -1:
         journal.set_bases(old, bases)
     for old, name, value in plan.python_classes:
         journal.set_attribute(old, name, NULL if value is _NOTHING else <PyObject *>value)
+    hashed = [take_hashed(journal, where, members) for where, members in plan.hashed]
     for holder in plan.holders:
         replace_in(journal, holder, olds, seeker)
         owner = plan.owners.get(<uintptr_t><PyObject *>holder)
@@ -1438,6 +1482,8 @@ cdef int _commit(Journal journal, plan, Image layout) except -1:
                 if base in plan.old_classes and <uintptr_t><PyObject *>holder not in olds:
                     add_subclass(journal, base, holder)
             journal.note_modified(<PyTypeObject *><PyObject *>holder)
+    for (where, _), entries in zip(plan.hashed, hashed):
+        put_hashed(journal, where, entries, olds)
     for holder in plan.holders:  # now that the new classes have the old ones for bases
         if <uintptr_t>Py_TYPE(<PyObject *>holder) in olds:
             journal.set_class(holder, olds[<uintptr_t>Py_TYPE(<PyObject *>holder)])

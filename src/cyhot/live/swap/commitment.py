@@ -88,8 +88,8 @@ def make_plan(
     """
     plan = SimpleNamespace(
         images=[], functions=[], builtins=[], definitions=[], classes=[], class_dicts=[],
-        inherited=[], python_classes=[], bases=[], descriptors=[], instances=[], made=[], holders=[],
-        olds=olds, owners={}, homes=[], entries=[], kept=[], dicts=[], old_classes=frozenset(),
+        inherited=[], python_classes=[], bases=[], descriptors=[], instances=[], made=[],
+        holders=[], hashed=[], olds=olds, owners={}, homes=[], entries=[], kept=[], dicts=[], old_classes=frozenset(),
     )  # fmt: skip
     for one in changing:
         _add_functions(plan, one)
@@ -369,6 +369,7 @@ def _add_holders(plan: Any, changing: list[Changing], heap: Heap) -> None:
         for one in found
         if id(one) not in own and (isinstance(one, type) or id(one) not in plan.olds)
     ]
+    plan.hashed = _hashed([one for one in plan.holders if type(one) is tuple], heap)
     dicts = {id(one) for one in plan.holders if isinstance(one, dict)}
     for one in heap.classes:
         _note_owner(plan, one, dicts)
@@ -376,6 +377,24 @@ def _add_holders(plan: Any, changing: list[Changing], heap: Heap) -> None:
         for one in image.used_types:
             if one is not None:
                 _note_owner(plan, one, dicts)
+
+
+def _hashed(tuples: list[Any], heap: Heap) -> list[tuple[Any, set[int]]]:
+    """Where tuples are kept by their hash, which changes with what they hold."""
+    known = {id(one) for one in tuples}
+    found: dict[int, tuple[Any, set[int]]] = {}
+    while tuples:
+        around = patcher().Seeker([id(one) for one in tuples]).holders(heap.objects, [])
+        tuples = [one for one in around if type(one) is tuple and id(one) not in known]
+        known |= {id(one) for one in tuples}
+        for one in around:
+            if isinstance(one, (dict, set)):
+                found[id(one)] = (one, known)
+    return [
+        (one, keys)
+        for one, keys in found.values()
+        if not keys.isdisjoint(map(id, dict.fromkeys(one)))
+    ]
 
 
 def _note_owner(plan: Any, kind: type, dicts: set[int]) -> None:
