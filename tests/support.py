@@ -42,7 +42,9 @@ def clean_environment() -> dict[str, str]:
     """This process's environment without what would steer cyhot or the interpreter."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_STRIPPED)}
     # A worker for each of hundreds of homes would take seconds each; what tests it, asks for it.
-    return {**kept, "CYHOT_WORKER": "0"}
+    # So does what tests live swapping: its thread compiles its own part in each new store.
+    live = "tests/live/" in os.environ.get("PYTEST_CURRENT_TEST", "")
+    return {**kept, "CYHOT_WORKER": "0", **({} if live else {"CYHOT_WATCH": "0"})}
 
 
 @dataclass(frozen=True, repr=False)

@@ -38,7 +38,7 @@ def live(
         yield program
 
 
-@pytest.fixture(params=["c", "c++"])
+@pytest.fixture(params=["c", pytest.param("c++", marks=pytest.mark.slow)])
 def language(request: pytest.FixtureRequest) -> str:
     """What the test's modules are translated to."""
     return str(request.param)

@@ -3,7 +3,8 @@
 ``python tests/live/sanitize.py [debug] [malloc] [address] [--soak N] [--sequences N] [--tests K]``
 runs, by default all three:
 
-- ``debug``: Debian's debug build of Python, which checks reference counts and the collector's lists;
+- ``debug``: Debian's debug build of Python, which checks reference counts and the
+  collector's lists;
 - ``malloc``: this Python with ``PYTHONMALLOC=debug``, which checks what is written around blocks;
 - ``address``: this Python with AddressSanitizer loaded, and images that are compiled for it.
 

@@ -286,7 +286,7 @@ def mapped() -> int:
     sizes: collections.Counter[str] = collections.Counter()
     with open("/proc/self/maps", encoding="utf-8") as file:
         for line in file:
-            where, rights, _, _, _, *path = line.split(maxsplit=5)
+            where, _, _, _, _, *path = line.split(maxsplit=5)
             if path and "/cyhot-" in path[0] and "worked" in path[0]:
                 start, end = (int(one, 16) for one in where.split("-"))
                 sizes[path[0]] += end - start

@@ -108,10 +108,9 @@ class Live:
                 path = self.folder / stem.removesuffix("__init").replace("__", "/")
                 path = path / f"__init__.{suffix}"
             path.parent.mkdir(parents=True, exist_ok=True)
-            text = textwrap.dedent(text)
-            if self.language == "c++" and suffix == "pyx":
-                text = f"# distutils: language = c++\n{text}"
-            path.write_text(text)
+            cplus = self.language == "c++" and suffix == "pyx"
+            head = "# distutils: language = c++\n" if cplus else ""
+            path.write_text(head + textwrap.dedent(text))
 
     def load(self, name: str = "m", **sources: str) -> Any:
         """Write sources, and import a module."""

@@ -15,7 +15,7 @@ PROGRAM = Path(__file__).with_name("soak.py")
 EXTRA = 50 * 1024
 """What a swap may cost in memory besides the image that it maps."""
 CYTHONS = 8.5
-"""Objects that the collector still sees of each image: of two types of Cython's own, and a slice."""
+"""Objects that the collector sees of each image: of two types of Cython's own, and a slice."""
 
 
 def soak(folder: Path, *arguments: str, timeout: float) -> dict[str, Any]:

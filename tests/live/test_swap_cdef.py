@@ -186,7 +186,8 @@ def test_every_slot(live: Live, language: str) -> None:
     live.swap(m=version(SLOTS, 4))  # all removed
     for one in (x, sub, X(), Sub()):
         assert repr(one).startswith("<m") or "object at" in repr(one)
-        assert not callable(one) and bool(one) and one == one and one != "eq 4"
+        same = one
+        assert not callable(one) and bool(one) and one == same and one != "eq 4"
         for attempt in (
             "len(o)", "iter(o)", "abs(o)", "int(o)", "float(o)", "memoryview(o)", "reversed(o)",
             "o + 1", "1 + o", "o[0]", "o()", "-o", "o < 1", "1 in o", "[1][o]", "o**2", "o @ 1",
@@ -445,7 +446,10 @@ def test_methods_appended(live: Live) -> None:
     """
     m = live.load(m=version(text, 1))
     a, b, sub = m.A(), m.B(), type("Sub", (m.B,), {})()
-    added = "cdef int added(self): return VERSION * 3 + self.x\ndef call_added(self): return self.added()"
+    added = (
+        "cdef int added(self): return VERSION * 3 + self.x\n"
+        "def call_added(self): return self.added()"
+    )
     live.swap(m=version(text, 2, sub=added.replace("VERSION", "2")))
     b.x = sub.x = 1
     assert b.call_added() == sub.call_added() == 7 and b.call_b() == sub.call_b() == (2, 4)

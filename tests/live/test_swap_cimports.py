@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 from swapping import Live, version
 
 PXD = """
@@ -94,8 +96,7 @@ def test_packages(live: Live) -> None:
         return {name: text.replace("VERSION", str(v)) for name, text in sources.items()}
 
     pkg = live.load("pkg", **at(1))
-    import pkg.shared
-    import pkg.sub.mod
+    importlib.import_module("pkg.sub.mod")
 
     top, f, part = pkg.top, pkg.f, pkg.sub.mod.part()
     assert top() == (1, (1, 10)) and part.get() == (1, 0)

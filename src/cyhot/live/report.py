@@ -109,7 +109,11 @@ class SwapReport:
 
 def _refusal(one: Unswapped) -> str:
     if one.kind == "refused":
-        return f"cyhot: {one.name} not swapped, the old code runs: {one.reason}"
+        return (
+            f"cyhot: {one.name} not swapped, the old code runs: {one.reason}\n"
+            f"  or replace the module: cyhot.load({one.path!r}) imports the new one, and what is "
+            "held of the old one stays old"
+        )
     if one.kind == "body":
         return f"cyhot: {one.name}: its new body raised, the old code runs:\n{one.reason}"
     return f"cyhot: {one.name} does not compile, the old code runs"

@@ -89,7 +89,8 @@ def make_plan(
     plan = SimpleNamespace(
         images=[], functions=[], builtins=[], definitions=[], classes=[], class_dicts=[],
         inherited=[], python_classes=[], bases=[], descriptors=[], instances=[], made=[],
-        holders=[], hashed=[], olds=olds, owners={}, homes=[], entries=[], kept=[], dicts=[], old_classes=frozenset(),
+        holders=[], hashed=[], olds=olds, owners={}, homes=[], entries=[], kept=[], dicts=[],
+        old_classes=frozenset(),
     )  # fmt: skip
     for one in changing:
         _add_functions(plan, one)
