@@ -210,7 +210,7 @@ def test_a_pyx_is_imported_in_spawned_processes_too(project: Project) -> None:
     """)  # fmt: skip
     status, out, err = ends(project, "main.py")
     assert (status, out) == (0, "[1, 8, 27]\n[1, 8, 27]\n"), err
-    assert project.compiles() == ["foo"]
+    assert [name for name in project.compiles() if not name.startswith("cyhot.")] == ["foo"]
 
 
 # Signals ----------------------------------------------------------------------------------------
@@ -325,8 +325,8 @@ def test_ctrl_c_reaches_the_program_once_and_ends_both(project: Project) -> None
 def test_a_program_that_asks_on_the_terminal_is_answered_and_keeps_ctrl_c(project: Project) -> None:
     project.write("main.py", """\
         import time
-        print("got", input("? "))
         try:
+            print("got", input("? "))
             while True:
                 time.sleep(0.05)
         except KeyboardInterrupt:

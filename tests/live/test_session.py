@@ -555,7 +555,7 @@ def test_the_main_thread_stays_the_main_thread(project: Project) -> None:
             files = running = staticmethod(list)
             stage = staticmethod(lambda batch: Update)
             names = failed = ()
-            prepare = staticmethod(lambda: None)
+            prepare, began = staticmethod(lambda: None), 0.0
         sys.modules["cyhot.live.update"] = Update
         assert "threading" not in sys.modules or sys.modules.pop("threading")
         import cyhot
