@@ -114,3 +114,75 @@ def why(project: Project, python: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+BASE_PXD = """
+cdef int twice(int x)
+cdef class Base:
+    cdef int value(self)
+"""
+BASE = """
+cdef int twice(int x):
+    return VERSION * x
+cdef class Base:
+    cdef int value(self):
+        return VERSION
+    def get(self):
+        return self.value()
+"""
+SWAPPED = """
+from base cimport Base, twice
+kept = []
+data = VERSION
+__cyhot_keep__ = ("kept",)
+def f(x, y=VERSION):
+    return x, y, twice(x)
+def make(n):
+    def inner():
+        return VERSION, n
+    return inner
+class P:
+    def m(self):
+        return VERSION
+cdef class Sub(Base):
+    cdef public int n
+    cdef int value(self):
+        return VERSION * 10 + self.n
+    def __len__(self):
+        return VERSION
+DEFAULT = Sub()
+"""
+SWAPS = """
+import cyhot
+cyhot.install(watch=False, verbose=0)
+import base, swapped
+from swapped import f, make, P, Sub
+inner, p, sub, plain = make(7), P(), Sub(), base.Base()
+sub.n = 3
+swapped.kept.append(1)
+def save(name, version):
+    text = open(name + ".txt").read().replace("VERSION", str(version))
+    open(name + ".pyx", "w").write(text)
+def answers():
+    return f(2), inner(), p.m(), sub.get(), len(sub), plain.get(), swapped.data, swapped.kept
+print(answers())
+save("swapped", 2); print(cyhot.refresh().ok, answers())
+save("base", 3); print(cyhot.refresh().ok, answers(), type(swapped.DEFAULT) is Sub)
+save("swapped", "nowhere"); print(cyhot.refresh().ok, answers())
+print(cyhot.rollback().ok, answers())
+"""
+
+
+def test_swapping_functions_classes_cdef_classes_and_pointers(
+    project: Project, python: str
+) -> None:
+    project.write("base.pxd", BASE_PXD)
+    for name, text in (("base", BASE), ("swapped", SWAPPED)):
+        project.write(f"{name}.txt", text)
+        project.write(f"{name}.pyx", text.replace("VERSION", "1"))
+    told = project.run(SWAPS, python=python).stdout.splitlines()
+    first = "((2, 1, 2), (1, 7), 1, 13, 1, 1, 1, [1])"
+    second = "((2, 2, 2), (2, 7), 2, 23, 2, 1, 2, [1])"
+    third = "((2, 2, 6), (2, 7), 2, 23, 2, 3, 2, [1])"
+    wanted = [first, f"True {second}", f"True {third} True", f"False {third}", f"True {second}"]
+    assert told == wanted
