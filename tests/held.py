@@ -45,6 +45,7 @@ class HeldCompiler:
             os.mkfifo(folder / name)
             # For reading and writing, so that neither opening nor the other side's end blocks.
             self._ends[name] = os.open(folder / name, os.O_RDWR)
+        self._read = b""
         script = folder / "cc"
         script.write_text(_COMPILER.format(
             folder=folder, began=folder / "began", release=folder / "release",
@@ -55,9 +56,13 @@ class HeldCompiler:
 
     def wait_until_it_runs(self) -> Processes:
         """Wait until a compiler is held; gives its processes."""
-        ready, _, _ = select.select([self._ends["began"]], [], [], PATIENCE)
-        assert ready, "the compiler was never started"
-        return Processes([int(pid) for pid in os.read(self._ends["began"], 100).split()])
+        # Two compilers that began at once have written two lines: one read may give both.
+        while b"\n" not in self._read:
+            ready, _, _ = select.select([self._ends["began"]], [], [], PATIENCE)
+            assert ready, "the compiler was never started"
+            self._read += os.read(self._ends["began"], 100)
+        line, _, self._read = self._read.partition(b"\n")
+        return Processes([int(pid) for pid in line.split()])
 
     def release(self) -> None:
         """Let one held compiler go on."""
