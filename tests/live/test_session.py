@@ -35,23 +35,33 @@ class FakeWatcher:
         self.watched: SimpleQueue[list[str]] = SimpleQueue()
         self.folders = frozenset({"/folder"})
         self.stopped = False
-        self._batches: SimpleQueue[frozenset[str]] = SimpleQueue()
+        self._batches: SimpleQueue[tuple[bool, frozenset[str]]] = SimpleQueue()
 
     def watch(self, trees: Iterable[str], files: Iterable[str]) -> None:
         self.watched.put(list(files))
 
-    def next(self, timeout: float | None = None) -> frozenset[str]:
+    def next(
+        self, timeout: float | None = None, ahead: Callable[[frozenset[str]], object] | None = None
+    ) -> frozenset[str]:
         try:
-            return self._batches.get(timeout=timeout)
+            foretold, batch = self._batches.get(timeout=timeout)
         except Empty:
             return frozenset()
+        if foretold and ahead is not None:
+            ahead(batch)
+            return self.next(timeout, ahead)
+        return batch
+
+    def foretell(self, *paths: Path) -> None:
+        """Say what the next batch will probably be."""
+        self._batches.put((True, frozenset(map(str, paths))))
 
     def saved(self, *paths: Path) -> None:
-        self._batches.put(frozenset(map(str, paths)))
+        self._batches.put((False, frozenset(map(str, paths))))
 
     def stop(self) -> None:
         self.stopped = True
-        self._batches.put(frozenset())
+        self._batches.put((False, frozenset()))
 
 
 class Live:
@@ -153,6 +163,17 @@ def test_a_save_runs_at_once(live: Live, capsys: pytest.CaptureFixture[str]) -> 
     assert threads == ["cyhot-live"]
     assert finished.text in capsys.readouterr().err
     assert str(live.session.status().last) == finished.text
+
+
+def test_builds_begin_before_a_batch_is_settled_and_what_goes_wrong_then_is_not_told(
+    live: Live, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = live.write("a", "2")
+    live.updater.trouble_ahead = SettingsError("pyproject.toml: half-written")
+    live.watcher.foretell(path)
+    live.save(a="3")
+    assert live.updater.begun == [{str(path)}] and live.updater.runs["a"] == "3"
+    assert "half-written" not in capsys.readouterr().err and not live.session.status().trouble
 
 
 def test_what_was_saved_before_it_started_is_swept_in(make: Callable[..., Live]) -> None:

@@ -261,7 +261,7 @@ cdef extern from *:
     int dladdr(const void *, dl_info *) nogil
     int RTLD_NOW, RTLD_NOLOAD
 
-VERSION = 2
+VERSION = 3
 """Of the tables in images that this file reads."""
 
 

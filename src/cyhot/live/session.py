@@ -172,11 +172,21 @@ class LiveSession:
                 self._updater.prepare()
                 if settle != float(str(self._settings()["settle"])):
                     return
-                batch = self._take_follow() or watcher.next(LOOK_EVERY)
+                batch = self._take_follow() or watcher.next(LOOK_EVERY, self._begin)
         finally:
             if self._watcher is watcher:
                 self._since = self._watcher = None
             watcher.stop()
+
+    def _begin(self, batch: frozenset[str]) -> None:
+        """Have builds begin while a batch settles."""
+        if self._turn.acquire(blocking=False):  # else somebody builds
+            try:
+                self._updater.begin(batch)
+            except Exception:
+                pass  # half-written settings, perhaps; what is settled tells of it
+            finally:
+                self._turn.release()
 
     def _take_follow(self) -> frozenset[str]:
         """The sources of which an optimized image is to follow."""
