@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-VERSION = 2
+VERSION = 3
 """Of the tables' layout: `live` reads none but its own."""
 MARK = "cyhot facts:"
 """What the facts start with in an image."""
@@ -26,6 +26,8 @@ SPARE = 48
 """So many methods can be appended to a cdef class while the program runs."""
 
 _SECTION = "/* #### Code section: numeric_typedefs ### */"
+_BODIES = "/* #### Code section: module_declarations ### */"
+_HELPERS = "/* #### Code section: utility_code_def ### */"
 _IMPORTS = ("PyImport_ImportModule", "PyImport_GetModule")
 _STATE = r"__pyx_mstate(?:_global)?->"
 _NAME = r"__pyx_mstate_global->(\w+)"
@@ -157,10 +159,12 @@ class _Module:
 
     def written(self) -> str:
         text = self.text
-        if text.count(_SECTION) != 1:
+        if any(text.count(section) != 1 for section in (_SECTION, _BODIES, _HELPERS)):
             self._problems.append("its C has not the sections that cyhot knows")
         else:
             text = text.replace(_SECTION, _PRELUDE + _SECTION)
+            text = text.replace(_BODIES, _BODIES + _IMPORT_STATEMENTS)
+            text = text.replace(_HELPERS, _IMPORT_STATEMENTS_END + _HELPERS)
         self._functions()
         self._types()
         self._variables()
@@ -477,6 +481,14 @@ _PRELUDE = "".join([
     "#define PyImport_ImportModuleLevelObject(name, globals, locals, names, level) \\\n",
     "  __cyhot_imported(PyImport_ImportModuleLevelObject(name, globals, locals, names, level))\n",
 ])  # fmt: skip
+
+# What import statements call is another image's where images share Cython's helpers, and asks a
+# package for its submodule. Between the helpers' declarations and their definitions.
+_STATEMENTS = ("__Pyx_Import", "__Pyx_ImportFrom")
+_IMPORT_STATEMENTS = "".join(
+    f"\n#define {one}(...) __cyhot_imported({one}(__VA_ARGS__))" for one in _STATEMENTS
+)
+_IMPORT_STATEMENTS_END = "".join(f"#undef {one}\n" for one in _STATEMENTS)
 
 _FACTS_ALONE = """
 /* cyhot: why this module is not swapped into a running program */
