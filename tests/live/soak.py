@@ -298,12 +298,13 @@ def call_ratio(one: Any, twin: Any) -> float:
     ratios = []
     for kind in (
         lambda m: m.f, lambda m: m.pair, lambda m: m.Point(1).meth, lambda m: m.P().meth,
-        lambda m: m.Point,
+        lambda m: m.Point, lambda m: lambda p=m.P(): p.meth(), lambda m: lambda p=m.P(): p.attr,
+        lambda m: lambda p=m.Point(1): p.prop,
     ):  # fmt: skip
         a, b = kind(one), kind(twin)
         best = [1.0, 1.0]
-        for _ in range(60):
-            for at, call in ((0, a), (1, b)):
+        for turn in range(60):
+            for at, call in ((0, a), (1, b))[:: 1 if turn % 2 else -1]:
                 args = (1,) if call.__name__ == "f" else ()
                 began = time.perf_counter()
                 for _ in range(2000):

@@ -88,7 +88,7 @@ def make_plan(
     """
     plan = SimpleNamespace(
         images=[], functions=[], builtins=[], definitions=[], classes=[], class_dicts=[],
-        inherited=[], python_classes=[], bases=[], descriptors=[], instances=[], made=[],
+        inherited=[], python=[], python_classes=[], bases=[], descriptors=[], instances=[], made=[],
         holders=[], hashed=[], olds=olds, owners={}, homes=[], entries=[], kept=[], dicts=[],
         old_classes=frozenset(),
     )  # fmt: skip
@@ -200,6 +200,7 @@ def _add_classes(plan: Any, one: Changing) -> None:
         ]
         plan.inherited += [(sub, name) for sub in _python_heirs(old) for name in special]
     for old, new in one.pairs.python:
+        plan.python.append(old)
         _add_python_class(plan, old, new, bound)
         if issubclass(new, enum.Flag):
             _add_combinations(plan, old, new)
