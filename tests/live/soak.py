@@ -1,6 +1,6 @@
 """Swap a module again and again while threads use it; run as a program.
 
-``python soak.py FOLDER --swaps 2000``: ten images are built, then swapped in by turns, each time
+``python soak.py FOLDER --swaps 2000``: some images are built, then swapped in by turns, each time
 from a copy of its own, as the loader makes them. Prints one line of JSON with what was measured;
 an answer that is no version's ends it with an error.
 """
@@ -321,12 +321,15 @@ def what_grew(before: collections.Counter[str]) -> dict[str, int]:
 
 
 def main() -> int:
+    global IMAGES
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--swaps", type=int, default=60)
     parser.add_argument("--warm", type=int, default=20)
     parser.add_argument("--threads", type=int, default=8)
+    parser.add_argument("--images", type=int, default=IMAGES)
     options = parser.parse_args()
+    IMAGES = options.images
     sys.path.insert(0, str(options.folder))
     options.folder.mkdir(parents=True, exist_ok=True)
     import cyhot

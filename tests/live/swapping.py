@@ -11,6 +11,7 @@ import importlib
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
@@ -62,14 +63,14 @@ def _environment(store: Path, home: Path) -> dict[str, str]:
 def run_apart(test: pytest.Function, store: Path, folder: Path) -> None:
     """Run a test in a process of its own, and fail with what it said if it failed there."""
     command = [sys.executable, "-X", "faulthandler", "-m", "pytest", "-o", "addopts=", "-q"]
-    command += ["-p", "no:cacheprovider", "-p", "no:xdist", "--timeout=200", "--tb=short"]
+    command += ["-p", "no:cacheprovider", "-p", "pytest_timeout", "--timeout=200", "--tb=short"]
     command += ["--basetemp", str(folder / "apart"), test.nodeid]
     home = folder / "home"
     home.mkdir()
     done = subprocess.run(
         command,
         cwd=test.config.rootpath,
-        env=_environment(store, home),
+        env={**_environment(store, home), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -145,6 +146,13 @@ class Live:
         self.write(**sources)
         importlib.invalidate_caches()
         return importlib.import_module(name)
+
+    def build(self, **versions: Iterable[str]) -> None:
+        """Have images of further versions of sources: no compiler is to run later on."""
+        for name, texts in versions.items():
+            for text in texts:
+                self.write(**{name: text})
+                assert not self.updater.stage(None).failed, text
 
     def save(self, **sources: str) -> Any:
         """Write sources, build what is stale, and try to swap it in."""
