@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import functools
-import gc
 import types
 from types import SimpleNamespace
 from typing import Any
@@ -48,6 +47,10 @@ class Changing:
 class Heap:
     """What the collector knows, looked through once.
 
+    Args:
+        objects: What ``gc.get_objects`` gave before: were this among it, it would be a circle, and
+            all objects of the process would wait for the collector.
+
     Attributes:
         objects: All of it.
         functions: Cython's function objects, each with the address of what it was made from.
@@ -58,8 +61,8 @@ class Heap:
 
     __slots__ = ("builtins", "caches", "classes", "functions", "objects")
 
-    def __init__(self) -> None:
-        self.objects: list[Any] = gc.get_objects()
+    def __init__(self, objects: list[Any]) -> None:
+        self.objects = objects
         found = patcher().survey(self.objects, _LRU)
         self.functions: list[tuple[Any, int]] = found[0]
         self.classes: list[type] = found[1]
