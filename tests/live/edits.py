@@ -372,6 +372,7 @@ def build_all(pool: Pool) -> None:
     those do that are built when the worker has had time to prepare them.
     """
     import ready
+
     from cyhot.building.prepare import prepare
     from cyhot.building.request import Source
     from cyhot.hook import current_session

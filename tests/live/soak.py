@@ -293,13 +293,20 @@ def mapped() -> int:
     return max(sizes.values(), default=0)
 
 
+def asks(one: Any, name: str) -> Callable[[], Any]:
+    """Looks something up in an instance, and calls a method."""
+    if name == "meth":
+        return lambda: one.meth()
+    return (lambda: one.attr) if name == "attr" else (lambda: one.prop)
+
+
 def call_ratio(one: Any, twin: Any) -> float:
     """How much longer calls take than those of a module that was never swapped; 1 is equal."""
     ratios = []
     for kind in (
         lambda m: m.f, lambda m: m.pair, lambda m: m.Point(1).meth, lambda m: m.P().meth,
-        lambda m: m.Point, lambda m: lambda p=m.P(): p.meth(), lambda m: lambda p=m.P(): p.attr,
-        lambda m: lambda p=m.Point(1): p.prop,
+        lambda m: m.Point, lambda m: asks(m.P(), "meth"), lambda m: asks(m.P(), "attr"),
+        lambda m: asks(m.Point(1), "prop"),
     ):  # fmt: skip
         a, b = kind(one), kind(twin)
         best = [1.0, 1.0]

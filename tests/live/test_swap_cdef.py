@@ -612,7 +612,9 @@ def test_structs_that_only_headers_know(live: Live) -> None:
     assert holder.get() == m.Holder().get() == (1, 12) and inner() == (1, 5) and m.where() == (1, 9)
 
     told = live.refused("refused", point_h=changed.replace("int x; int y", "int y; int x"))
-    assert "cdef class Holder: what a header says of the types of its fields changed (point)" in told
+    assert (
+        "cdef class Holder: what a header says of the types of its fields changed (point)" in told
+    )
     assert holder.get() == (1, 12) and m.where() == (1, 9)
     live.write(point_h=changed)
     told = live.refused("refused", m=version(whole, 2).replace("int a; int b", "int a; float b"))

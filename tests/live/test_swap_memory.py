@@ -84,7 +84,9 @@ def test_arrays_and_buffers(live: Live) -> None:
     assert list(pieces) == [(1, 5.0)] * 3, "a running generator ends as it began"
     assert m.get(1, 2) == (2, 7.5) and m.kept is kept and m.made.tolist() == [2, 2]
     m.put(0, 0, 1.5)
-    assert np.asarray(table).tolist() == np.asarray(m.whole()).tolist() == [[1.5, 0, 0], [0, 0, 7.5]]
+    assert (
+        np.asarray(table).tolist() == np.asarray(m.whole()).tolist() == [[1.5, 0, 0], [0, 0, 7.5]]
+    )
     assert seen.tolist() == again.tolist() == [1.0] * 4
     assert np.asarray(m.Buffer()).tolist() == [2.0] * 4
     before = len(m.released)

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator
 
 from .observe import digest
 
-_NO_CODE = re.compile(r"""//(?:\\\n|[^\n])*|/\*.*?\*/|("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')""", re.S)
+_NO_CODE = re.compile(
+    r"""//(?:\\\n|[^\n])*|/\*.*?\*/|("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')""", re.S
+)
 _DIRECTIVE = re.compile(r"^[ \t]*(#(?:\\\n|[^\n])*)", re.M)
 _TRANSPARENT = re.compile(r'(?:extern\s*"C"|(?:inline\s+)?namespace\b[\w:\s]*)$')
 _TYPE = re.compile(r"(?:typedef|using|struct|union|enum|class|template)\b")

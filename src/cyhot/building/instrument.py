@@ -25,7 +25,7 @@ VERSION = 3
 MARK = "cyhot facts:"
 """What the facts start with in an image."""
 FOREIGN = "foreign{"
-"""What in a layout's text stands before the types that only headers know: see `Facts.with_headers`."""
+"""In a layout's text, before the types that only headers know; see `Facts.with_headers`."""
 HEADERS = "headers"
 """The file beside an image with the digest of what the headers say of such types."""
 SPARE = 48

@@ -180,6 +180,15 @@ class Watcher:
         if self._observer is not None:
             self._observer.stop()
 
+    def join(self, timeout: float) -> None:
+        """Wait until nothing of a stopped watcher runs any more.
+
+        Args:
+            timeout: Seconds after which to give up.
+        """
+        if self._observer is not None:
+            self._observer.join(timeout)
+
     def _pause(self, now: float, ends: float | None, *, is_foretold: bool) -> float:
         early = self._settler.due_early() if is_foretold else None
         times = (self._settler.due(), early, ends, self._mended_at + _MEND_EVERY)

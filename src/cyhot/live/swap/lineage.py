@@ -233,4 +233,3 @@ def read_facts(image: str, mapped: str) -> Facts:
             return facts.with_headers(file.read())
     except OSError:
         return facts.with_headers(f"unknown to {image}")  # and so equal to no other
-
