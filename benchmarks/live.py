@@ -16,11 +16,15 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from harness import BenchmarkError, fill, machine, markdown_table
 from subjects import FOO, MATMUL
 from worker import stop, wait_until_ready
+
+REST = 0.5
+"""Seconds between two edits: what one leaves to do, such as new forks, is not the next one's."""
 
 _CHILD = """
 import json, sys, threading, time
@@ -100,6 +104,7 @@ class Program:
     def edit(self, version: int) -> dict[str, dict[str, float]]:
         """Save a new version, and wait until it runs."""
         assert self._process.stdin is not None
+        time.sleep(REST)
         self._process.stdin.write(f"{version}\n")
         self._process.stdin.flush()
         told: dict[str, dict[str, float]] = json.loads(self._answer())
