@@ -1,6 +1,6 @@
 """From a save to the new code running in a process that goes on, and how long nothing else can run.
 
-python benchmarks/live.py [--rounds N] [--json FILE] [--table FILE]
+python benchmarks/live.py [--rounds N] [--modules NAME ...] [--json FILE] [--table FILE]
 
 Each module is edited in turn with the others, in a process of its own that has it imported. Beside
 the whole time stands what the same build took by itself, so that the difference is what swapping
@@ -116,7 +116,12 @@ class Program:
         self._process.wait()
 
 
-def measure(rounds: int) -> list[Program]:
+PROGRAMS = [
+    ("foo", ""), ("matmul", ""), ("large", ""), ("foo", "fast-first"), ("matmul", "fast-first"),
+]  # fmt: skip
+
+
+def measure(rounds: int, modules: list[str]) -> list[Program]:
     """Edit all modules in turn, so many times."""
     with tempfile.TemporaryDirectory() as base:
         environ = {
@@ -133,10 +138,8 @@ def measure(rounds: int) -> list[Program]:
             "large": large(),
         }
         try:
-            for number, (name, stages) in enumerate(
-                [("foo", ""), ("matmul", ""), ("large", ""), ("foo", "fast-first"),
-                 ("matmul", "fast-first")]
-            ):  # fmt: skip
+            wanted = [program for program in PROGRAMS if program[0] in modules]
+            for number, (name, stages) in enumerate(wanted):
                 folder = Path(base, str(number))
                 folder.mkdir()
                 (folder / f"{name}.pyx").write_text(texts[name])
@@ -179,10 +182,11 @@ def main() -> None:
     """Measure, print, and write what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--modules", nargs="+", default=["foo", "matmul", "large"])
     parser.add_argument("--json", help="write all samples there")
     parser.add_argument("--table", help="fill the table in there, between its markers")
     given = parser.parse_args()
-    programs = measure(given.rounds)
+    programs = measure(given.rounds, given.modules)
     told = table(programs)
     print(told)
     if given.json:

@@ -397,3 +397,34 @@ def test_local_classes(live: Live) -> None:
     live.swap(m=version(text, 2))
     assert one.meth() == (2, "x") and m.make("y")().meth() == (2, "y")
     assert made.meth() == (2, "made") == m.Made().meth()
+
+
+def test_weak_references_that_a_body_makes(live: Live) -> None:
+    text = """
+        import weakref
+        died = []
+        class P:
+            def meth(self): return VERSION
+            @classmethod
+            def cm(cls): return VERSION, cls.__name__
+        cdef class C:
+            def meth(self): return VERSION
+        def f(): return VERSION
+        one = P()
+        TO_CLASS, TO_FUNCTION = weakref.proxy(P), weakref.proxy(f, died.append)
+        TO_C = weakref.proxy(C)
+        METHOD, CLASS_METHOD = weakref.WeakMethod(one.meth), weakref.WeakMethod(P.cm, died.append)
+        REFS = [weakref.ref(P), weakref.ref(C), weakref.ref(f, died.append)]
+    """
+    m = live.load(m=version(text, 1))
+    for number in (2, 3):
+        live.swap(m=version(text, number))
+        gc.collect()
+        assert m.TO_CLASS.cm() == (number, "P") and m.TO_FUNCTION() == number
+        assert m.TO_C.meth(m.C()) == number and m.METHOD()() == number
+        assert m.CLASS_METHOD()() == (number, "P") and m.died == []
+        assert [one() for one in m.REFS] == [m.P, m.C, m.f]
+    died = m.died
+    del m.f
+    gc.collect()
+    assert len(died) == 2, "the proxy and the reference tell of it"

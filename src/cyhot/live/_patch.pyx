@@ -263,6 +263,9 @@ cdef extern from *:
     object PyCFunction_NewEx(method_def *, PyObject *, PyObject *)
     int PyObject_GenericSetAttr(object, object, object) except -1
     object PyWeakref_NewRef(object, PyObject *)
+    object PyWeakref_NewProxy(object, PyObject *)
+    ctypedef struct weak_reference "PyWeakReference":
+        PyObject *wr_callback
     void _PyWeakref_ClearRef(PyObject *)
     object PyLong_FromVoidPtr(void *)
     void *dlopen(const char *, int) nogil
@@ -1020,6 +1023,17 @@ cdef int patch_definition(Journal journal, uintptr_t old, uintptr_t new) except 
     return 0
 
 
+def proxy_like(proxy, to):
+    """A proxy of an object, with the callback of another proxy."""
+    return PyWeakref_NewProxy(to, (<weak_reference *><PyObject *>proxy).wr_callback)
+
+
+def silence(list references):
+    """Have weak references to what goes now not tell of it: others have taken their places."""
+    for reference in references:
+        _PyWeakref_ClearRef(<PyObject *>reference)
+
+
 def same_call(uintptr_t old, uintptr_t new):
     """Whether functions made from two definitions are called in the same way."""
     return (<method_def *>old).ml_flags == (<method_def *>new).ml_flags
@@ -1408,6 +1422,7 @@ cdef bint _is_constant(PyTypeObject *kind) noexcept:
 
 
 cdef int _retire_type(type_object *kind) except -1:
+    cdef PyObject *callback
     for value in dict.values(<object>kind.tp_dict):
         if cyhot_is_descriptor(<PyObject *>value) or PyCFunction_CheckExact(<PyObject *>value):
             PyObject_GC_UnTrack(<PyObject *>value)
@@ -1419,8 +1434,9 @@ cdef int _retire_type(type_object *kind) except -1:
     # Its base's list of subclasses has one, the registry of an ABC another with what empties it.
     for reference in weakref.getweakrefs(<object><PyObject *>kind):
         if Py_REFCNT(<PyObject *>reference) > 2:  # somebody but the list and we holds it
-            if PyCFunction_CheckExact(<PyObject *>reference.__callback__):
-                PyObject_GC_UnTrack(<PyObject *>reference.__callback__)
+            callback = (<weak_reference *><PyObject *>reference).wr_callback
+            if callback and PyCFunction_CheckExact(callback):
+                PyObject_GC_UnTrack(callback)
             PyObject_GC_UnTrack(<PyObject *>reference)
     return 0
 

@@ -105,7 +105,7 @@ def make_plan(
         _add_images(plan, lineage, None)
     _add_tables(plan, changing, others)
     _add_instances(plan, changing, tracked)
-    plan.old_classes = frozenset(olds[key] for key in olds if isinstance(olds[key], type))
+    plan.old_classes = frozenset(one for one in olds.values() if _is(one, type))
     _add_holders(plan, changing, heap)
     return plan
 
@@ -370,18 +370,21 @@ def _add_holders(plan: Any, changing: list[Changing], heap: Heap) -> None:
     roots = [held for image, kinds in plan.images for held in image.held(kinds)]
     found = patcher().Seeker(list(plan.olds)).holders(heap.objects, roots)
     plan.holders = [
-        one
-        for one in found
-        if id(one) not in own and (isinstance(one, type) or id(one) not in plan.olds)
+        one for one in found if id(one) not in own and (_is(one, type) or id(one) not in plan.olds)
     ]
     plan.hashed = _hashed([one for one in plan.holders if type(one) is tuple], heap)
-    dicts = {id(one) for one in plan.holders if isinstance(one, dict)}
+    dicts = {id(one) for one in plan.holders if _is(one, dict)}
     for one in heap.classes:
         _note_owner(plan, one, dicts)
     for image, _ in plan.images:
         for one in image.used_types:
             if one is not None:
                 _note_owner(plan, one, dicts)
+
+
+def _is(one: object, kind: type | tuple[type, ...]) -> bool:
+    """What ``isinstance`` tells, but for proxies, which say that they are what they stand for."""
+    return issubclass(type(one), kind)
 
 
 def _hashed(tuples: list[Any], heap: Heap) -> list[tuple[Any, set[int]]]:
@@ -393,7 +396,7 @@ def _hashed(tuples: list[Any], heap: Heap) -> list[tuple[Any, set[int]]]:
         tuples = [one for one in around if type(one) is tuple and id(one) not in known]
         known |= {id(one) for one in tuples}
         for one in around:
-            if isinstance(one, (dict, set)):
+            if _is(one, (dict, set)):
                 found[id(one)] = (one, known)
     return [
         (one, keys)

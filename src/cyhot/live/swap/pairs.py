@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import weakref
 from collections.abc import Iterator
-from types import BuiltinFunctionType, ModuleType
+from types import BuiltinFunctionType, MethodType, ModuleType
 from typing import Any
 
 from .compare import Key, ambiguous
@@ -175,18 +175,34 @@ class Pairs:
         """Make weak references that take the place of those to new objects."""
         for old, new in (*self.functions, *self.builtins, *self.classes, *self.python):
             for reference in weakref.getweakrefs(new):
-                made = _redirected(reference, old)
+                made = _redirected(reference, old, olds)
                 if made is not None:
                     self.references.append((made, reference))
                     olds[id(reference)] = made
 
 
-def _redirected(reference: Any, to: Any) -> Any:
+def _redirected(reference: Any, to: Any, olds: dict[int, Any]) -> Any:
     """A weak reference like another one, to another object; None for a kind that is not known."""
-    callback: Any = getattr(reference, "__callback__", None)
-    if isinstance(reference, weakref.KeyedRef):
+    kind = type(reference)  # (a proxy's `__class__` is that of what it stands for)
+    if kind in weakref.ProxyTypes:
+        return patcher().proxy_like(reference, to)
+    if kind is weakref.WeakMethod:
+        return _weak_method(reference, to, olds)
+    callback: Any = reference.__callback__
+    if kind is weakref.KeyedRef:
         return weakref.KeyedRef(to, callback, reference.key)
-    return weakref.ref(to, callback) if type(reference) is weakref.ref else None
+    return weakref.ref(to, callback) if kind is weakref.ref else None
+
+
+def _weak_method(reference: Any, to: Any, olds: dict[int, Any]) -> Any:
+    """The same of a method of a new class."""
+    own = reference.__callback__  # a closure over what the user gave
+    cells = dict(zip(own.__code__.co_freevars, own.__closure__, strict=True))
+    function = reference._func_ref()
+    if function is None or "callback" not in cells:
+        return None
+    method = MethodType(olds.get(id(function), function), to)
+    return weakref.WeakMethod(method, cells["callback"].cell_contents)
 
 
 def _python_classes(namespace: dict[str, Any]) -> dict[str, type]:
@@ -196,7 +212,7 @@ def _python_classes(namespace: dict[str, Any]) -> dict[str, type]:
 
     def look(values: Iterator[Any]) -> None:
         for value in values:
-            if not isinstance(value, type) or value.__module__ != module:
+            if not issubclass(type(value), type) or value.__module__ != module:
                 continue
             name = value.__qualname__
             if value.__flags__ & HEAP and "<locals>" not in name and name not in found:

@@ -243,6 +243,7 @@ class _Swap:
         critical = time.perf_counter() - began
         for one in changing:
             self._settle(one, held)
+            patcher().silence([displaced for _, displaced in one.pairs.references])
         del journal  # what was displaced may go, and run its destructors, only now
         for one in changing:
             vars(one.shadow.module).clear()  # else a circle of garbage would wait for the collector
