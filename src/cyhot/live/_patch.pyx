@@ -241,6 +241,7 @@ cdef extern from *:
     int PyType_Check(PyObject *)
     int PyWeakref_Check(PyObject *)
     int PyCFunction_CheckExact(PyObject *)
+    int PyObject_IS_GC(PyObject *)
     Py_ssize_t PyList_GET_SIZE(PyObject *)
     PyObject *PyList_GET_ITEM(PyObject *, Py_ssize_t)
     int PyODict_SetItem(PyObject *, PyObject *, PyObject *) except -1
@@ -1511,7 +1512,8 @@ cdef int _commit(Journal journal, plan, Image layout) except -1:
     for dead in journal.graveyard:
         # For ever: whoever borrowed it may still run. The collector need not look at it again.
         Py_INCREF(dead)
-        PyObject_GC_UnTrack(<PyObject *>dead)
+        if PyObject_IS_GC(<PyObject *>dead):  # defaults that are all C values are not
+            PyObject_GC_UnTrack(<PyObject *>dead)
     return 0
 
 
