@@ -31,6 +31,9 @@ _ENDING = tuple(
     int(getattr(signal, name)) for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name)
 )
 
+_LOOK_UP = 0.1
+"""Seconds after which a thread that waits for others looks whether there was a signal."""
+
 
 @dataclass(frozen=True)
 class Command:
@@ -171,13 +174,27 @@ def in_threads(function: Callable[[T], R], items: Sequence[T], jobs: int) -> lis
             # In here as well: the first item's thread runs while the others are handed in, and a
             # signal that came then would wait for it.
             futures.extend(pool.submit(call, item) for item in items)
-            return [future.result() for future in futures]
+            return [_result(future) for future in futures]
         except BaseException as error:
             for future in futures:
                 future.cancel()
             if not isinstance(error, Exception):
                 crew.stop()
             raise
+
+
+def _result(future: Future[R]) -> R:
+    """Wait for a result, and notice signals meanwhile.
+
+    A thread that starts a command changes its signal mask; a signal that is pending at that moment
+    may be delivered to it instead of the main thread, which would sleep on: Ctrl-C would do
+    nothing until a compiler is done.
+    """
+    from concurrent.futures import wait
+
+    while not future.done():
+        wait([future], _LOOK_UP)
+    return future.result()
 
 
 class _Waiting:
