@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cyhot.live.mounts import remote_kind
 from cyhot.live.scope import Scope
-from cyhot.live.settle import GRACE, SETTLE, Settler
+from cyhot.live.settle import EARLY, GRACE, SETTLE, Settler
 
 Happening = tuple[float, str, str]
 """A time, a path, and what happened to it: ``saved``, ``new`` or ``gone``."""
@@ -22,6 +22,7 @@ class Heard:
     """Batches with their times, and what happened before each."""
 
     batches: list[tuple[float, frozenset[str]]] = field(default_factory=list)
+    early: list[tuple[float, frozenset[str]]] = field(default_factory=list)
 
 
 def listen(happenings: list[Happening]) -> Heard:
@@ -29,7 +30,14 @@ def listen(happenings: list[Happening]) -> Heard:
     settler, heard = Settler(), Heard()
 
     def take_until(now: float) -> None:
-        while (due := settler.due()) is not None and due <= now:
+        while (due := settler.due()) is not None:
+            early = settler.due_early()
+            if early is not None and early <= min(now, due):
+                assert settler.early(early - 1e-6) == frozenset()
+                heard.early.append((early, settler.early(early)))
+                assert settler.early(early) == frozenset()
+            if due > now:
+                return
             assert settler.batch(due - 1e-6) == frozenset()
             heard.batches.append((due, settler.batch(due)))
 
@@ -105,6 +113,36 @@ def test_whatever_is_saved_is_told_once_it_is_over_and_not_before(
         assert due <= last + max(SETTLE, GRACE) + 1e-9  # and nobody waits longer than need be
         begin = max(at for at, _, _ in inside)
     assert all(any(at < due for due, _ in batches) for at, _, _ in happenings)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(list(SAVES)), st.sampled_from(["a.pyx", "b.pxd"]), st.floats(0, 0.3)
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_what_a_batch_will_be_is_known_before_it_is_settled_unless_a_file_is_missing(
+    saves: list[tuple[str, str, float]],
+) -> None:
+    happenings = [h for how, path, at in saves for h in saving(how, path, at)]
+    heard = listen(happenings)
+    for now, paths in heard.early:
+        due, batch = next((due, batch) for due, batch in heard.batches if due >= now)
+        assert paths <= batch and now >= EARLY
+        assert not any(now - EARLY + 1e-9 < at < now for at, _, _ in happenings)
+    gone = {path for _, path, what in happenings if what == "gone"}
+    for due, batch in heard.batches:
+        told = [paths for now, paths in heard.early if now < due]
+        if gone.isdisjoint(batch):
+            assert told[-1] == batch and due == pytest.approx(heard_last(happenings, due) + SETTLE)
+
+
+def heard_last(happenings: list[Happening], due: float) -> float:
+    """When the last thing happened before a time."""
+    return max(at for at, _, _ in happenings if at < due)
 
 
 @given(st.floats(0.01, GRACE - 0.01), st.integers(0, 20))

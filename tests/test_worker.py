@@ -177,6 +177,46 @@ def test_ctrl_c_ends_the_build_and_its_compiler(
     assert worker.status()["running"]
 
 
+def test_a_build_begins_before_a_save_is_settled_and_ends_when_more_is_saved(
+    project: Project, worker: warm.Worker, held: HeldCompiler
+) -> None:
+    project.write("held.pyx", "def f(): return 0\n")
+    project.write(
+        "main.py",
+        """
+        import pathlib, sys, cyhot
+        cyhot.install(watch=False)
+        import held
+        from cyhot.hook import current_session
+        from cyhot.live.update import Updater
+        from cyhot.worker import client
+        updater, path = Updater(current_session), pathlib.Path(held.__file__)
+        for line in sys.stdin:
+            path.write_text(f"def f(): return {line.strip()}\\n")
+            updater.begin(frozenset({str(path)}))
+            print(len(client._ahead), flush=True)
+        print(updater.stage(frozenset({str(path)})).names, len(client._ahead))
+        """,
+    )
+    with ended(project.start("main.py", env={**worker.env, **held.env})) as process:
+        assert process.stdin is not None and process.stdout is not None
+        compilers = [held.wait_until_it_runs()]
+        held.release()
+        for number in (1, 2):
+            process.stdin.write(f"{number}\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "1\n"
+            compilers.append(held.wait_until_it_runs())
+        assert compilers[1].are_gone()
+        held.release()
+        assert process.communicate()[0] == "('held',) 0\n"
+    ends = [event["event"] for event in project.events() if event["event"] != "BuildStarted"]
+    assert ends.count("BuildFinished") == 2  # the import's and the last
+    program = "import cyhot; cyhot.install(); import held; print(held.f())"
+    again = project.run(program, env={**worker.env, **held.env})
+    assert (again.stdout, again.compiles) == ("2\n", [])
+
+
 def test_two_processes_share_one_build(
     project: Project, worker: warm.Worker, held: HeldCompiler
 ) -> None:

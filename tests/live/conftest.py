@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from swapping import APART, Live, run_apart
+from swapping import APART, Live, prepared, run_apart
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run a test that wants `live` in a process of its own."""
-    if "live" not in pyfuncitem.fixturenames or APART in os.environ:
-        return None
     funcargs = pyfuncitem.funcargs
-    run_apart(pyfuncitem, funcargs["live"], funcargs["tmp_path"])
+    if APART in os.environ or not isinstance(store := funcargs.get("live"), Path):
+        return None
+    run_apart(pyfuncitem, store, funcargs["tmp_path"])
     return True
 
 
@@ -26,12 +26,13 @@ def live(
 ) -> Iterator[Live | Path]:
     """A program with cyhot's hook in it; where no test runs yet, the store that it is to use.
 
-    All processes of a run share the store: the patcher is compiled once.
+    All processes of a run share the store: the patcher is compiled once, and Cython's helpers are,
+    as they are in a user's store. (The random sequences and the soak run without shared helpers.)
     """
     if APART not in os.environ:
         base = tmp_path_factory.getbasetemp()
         shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-        yield Path(os.environ.get("LIVE_TESTS_STORE") or shared / "live-store")
+        yield prepared(Path(os.environ.get("LIVE_TESTS_STORE") or shared / "live-store"))
         return
     language = request.getfixturevalue("language") if "language" in request.fixturenames else "c"
     with Live(tmp_path, language) as program:

@@ -366,15 +366,25 @@ def run_fresh(pool: Pool, combination: Any) -> int:
 
 
 def build_all(pool: Pool) -> None:
-    """Build all images once, and the patcher."""
+    """Build all images once, and the patcher.
+
+    The first of each module are built with Cython's helpers in them; the later ones share them, as
+    those do that are built when the worker has had time to prepare them.
+    """
+    import ready
+
+    from cyhot.building.prepare import prepare
     from cyhot.building.request import Source
     from cyhot.hook import current_session
     from cyhot.hook.commands import build_sources
     from cyhot.live.swap.patcher import patcher
 
+    ready.watch()
     patcher()
     for variants in pool.variants:
         for at, kind in enumerate(pool.kinds):
+            if at == 1 and variants == pool.variants[0]:
+                assert all(map(prepare, ready.wants))
             if kind == SYNTAX or (kind != GOOD and variants != pool.variants[0]):
                 continue
             pool.write(dict.fromkeys(MODULES, at), variants)
@@ -449,7 +459,7 @@ def main() -> int:
     parser.add_argument("--no-shrink", action="store_true")
     parser.add_argument("--go-on", action="store_true")
     options = parser.parse_args()
-    sys.path.insert(0, str(options.folder))
+    sys.path[:0] = [str(options.folder), str(Path(__file__).parent.parent)]
     import cyhot
     from cyhot.building import publish
     from cyhot.live import update  # noqa: F401  (imported once, before the forks)

@@ -45,6 +45,7 @@ class Updater:
         paths: The sources, by the modules' names.
         runs: The texts that run.
         staged: What `stage` was called with.
+        begun: What `begin` was called with.
         during: Called while a module's new body runs.
     """
 
@@ -56,9 +57,11 @@ class Updater:
         self.runs: dict[str, str] = {}
         self.stages: dict[str, str] = {}
         self.staged: list[frozenset[str] | None] = []
+        self.begun: list[frozenset[str]] = []
         self.before: list[dict[str, str]] = []
         self.during: Callable[[], object] = dict
         self.trouble: Exception | None = None
+        self.trouble_ahead: Exception | None = None
         self.building, self.go_on = threading.Event(), threading.Event()
 
     def load(self, path: Path) -> None:
@@ -71,6 +74,11 @@ class Updater:
 
     def prepare(self) -> None:
         """There is nothing that takes long."""
+
+    def begin(self, batch: frozenset[str]) -> None:
+        self.begun.append(batch)
+        if self.trouble_ahead is not None:
+            raise self.trouble_ahead
 
     def stage(self, batch: frozenset[str] | None) -> Staged:
         self.staged.append(batch)

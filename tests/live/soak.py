@@ -1,6 +1,6 @@
 """Swap a module again and again while threads use it; run as a program.
 
-``python soak.py FOLDER --swaps 2000``: ten images are built, then swapped in by turns, each time
+``python soak.py FOLDER --swaps 2000``: some images are built, then swapped in by turns, each time
 from a copy of its own, as the loader makes them. Prints one line of JSON with what was measured;
 an answer that is no version's ends it with an error.
 """
@@ -293,17 +293,25 @@ def mapped() -> int:
     return max(sizes.values(), default=0)
 
 
+def asks(one: Any, name: str) -> Callable[[], Any]:
+    """Looks something up in an instance, and calls a method."""
+    if name == "meth":
+        return lambda: one.meth()  # noqa: PLW0108  (looked up each time)
+    return (lambda: one.attr) if name == "attr" else (lambda: one.prop)
+
+
 def call_ratio(one: Any, twin: Any) -> float:
     """How much longer calls take than those of a module that was never swapped; 1 is equal."""
     ratios = []
     for kind in (
         lambda m: m.f, lambda m: m.pair, lambda m: m.Point(1).meth, lambda m: m.P().meth,
-        lambda m: m.Point,
+        lambda m: m.Point, lambda m: asks(m.P(), "meth"), lambda m: asks(m.P(), "attr"),
+        lambda m: asks(m.Point(1), "prop"),
     ):  # fmt: skip
         a, b = kind(one), kind(twin)
         best = [1.0, 1.0]
-        for _ in range(60):
-            for at, call in ((0, a), (1, b)):
+        for turn in range(60):
+            for at, call in ((0, a), (1, b))[:: 1 if turn % 2 else -1]:
                 args = (1,) if call.__name__ == "f" else ()
                 began = time.perf_counter()
                 for _ in range(2000):
@@ -320,12 +328,15 @@ def what_grew(before: collections.Counter[str]) -> dict[str, int]:
 
 
 def main() -> int:
+    global IMAGES
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--swaps", type=int, default=60)
     parser.add_argument("--warm", type=int, default=20)
     parser.add_argument("--threads", type=int, default=8)
+    parser.add_argument("--images", type=int, default=IMAGES)
     options = parser.parse_args()
+    IMAGES = options.images
     sys.path.insert(0, str(options.folder))
     options.folder.mkdir(parents=True, exist_ok=True)
     import cyhot

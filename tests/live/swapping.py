@@ -11,37 +11,66 @@ import importlib
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
+import filelock
 import pytest
-from support import clean_environment
+from support import FOO, clean_environment
 
 APART = "LIVE_TESTS_APART"
 """Is set where a test is in the process of its own."""
+TESTS = Path(__file__).parent.parent
 
 
-def run_apart(test: pytest.Function, store: Path, folder: Path) -> None:
-    """Run a test in a process of its own, and fail with what it said if it failed there."""
-    command = [sys.executable, "-X", "faulthandler", "-m", "pytest", "-o", "addopts=", "-q"]
-    command += ["-p", "no:cacheprovider", "-p", "no:xdist", "--timeout=200", "--tb=short"]
-    command += ["--basetemp", str(folder / "apart"), test.nodeid]
-    home = folder / "home"
-    home.mkdir()
-    environment = {
+_PREPARE = """
+import ready
+ready.build("foo")
+from cyhot.live.swap.patcher import patcher
+patcher()
+"""
+
+
+def prepared(store: Path) -> Path:
+    """Have in a store what the worker prepares for later builds, and the patcher."""
+    with filelock.FileLock(f"{store}.lock"):
+        if not (mark := store / "ready").exists():
+            folder = store.with_name(f"{store.name}-sources")
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "foo.pyx").write_text(FOO)
+            environment = {**_environment(store, folder), "PYTHONPATH": str(TESTS)}
+            command = [sys.executable, "-c", _PREPARE]
+            subprocess.run(command, cwd=folder, env=environment, check=True)
+            mark.touch()
+    return store
+
+
+def _environment(store: Path, home: Path) -> dict[str, str]:
+    return {
         **{k: v for k, v in clean_environment().items() if not k.startswith("PYTEST_")},
         APART: "1",
         "CFLAGS": "-O0",
         "CXXFLAGS": "-O0",
         "CYHOT_BUILD_DIR": str(store),
+        "CYHOT_WATCH": "0",
         "HOME": str(home),
         "XDG_CACHE_HOME": str(home / ".cache"),
     }
+
+
+def run_apart(test: pytest.Function, store: Path, folder: Path) -> None:
+    """Run a test in a process of its own, and fail with what it said if it failed there."""
+    command = [sys.executable, "-X", "faulthandler", "-m", "pytest", "-o", "addopts=", "-q"]
+    command += ["-p", "no:cacheprovider", "-p", "pytest_timeout", "--timeout=200", "--tb=short"]
+    command += ["--basetemp", str(folder / "apart"), test.nodeid]
+    home = folder / "home"
+    home.mkdir()
     done = subprocess.run(
         command,
         cwd=test.config.rootpath,
-        env=environment,
+        env={**_environment(store, home), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -117,6 +146,13 @@ class Live:
         self.write(**sources)
         importlib.invalidate_caches()
         return importlib.import_module(name)
+
+    def build(self, **versions: Iterable[str]) -> None:
+        """Have images of further versions of sources: no compiler is to run later on."""
+        for name, texts in versions.items():
+            for text in texts:
+                self.write(**{name: text})
+                assert not self.updater.stage(None).failed, text
 
     def save(self, **sources: str) -> Any:
         """Write sources, build what is stale, and try to swap it in."""

@@ -35,23 +35,36 @@ class FakeWatcher:
         self.watched: SimpleQueue[list[str]] = SimpleQueue()
         self.folders = frozenset({"/folder"})
         self.stopped = False
-        self._batches: SimpleQueue[frozenset[str]] = SimpleQueue()
+        self._batches: SimpleQueue[tuple[bool, frozenset[str]]] = SimpleQueue()
 
     def watch(self, trees: Iterable[str], files: Iterable[str]) -> None:
         self.watched.put(list(files))
 
-    def next(self, timeout: float | None = None) -> frozenset[str]:
+    def next(
+        self, timeout: float | None = None, ahead: Callable[[frozenset[str]], object] | None = None
+    ) -> frozenset[str]:
         try:
-            return self._batches.get(timeout=timeout)
+            foretold, batch = self._batches.get(timeout=timeout)
         except Empty:
             return frozenset()
+        if foretold and ahead is not None:
+            ahead(batch)
+            return self.next(timeout, ahead)
+        return batch
+
+    def foretell(self, *paths: Path) -> None:
+        """Say what the next batch will probably be."""
+        self._batches.put((True, frozenset(map(str, paths))))
 
     def saved(self, *paths: Path) -> None:
-        self._batches.put(frozenset(map(str, paths)))
+        self._batches.put((False, frozenset(map(str, paths))))
+
+    def join(self, timeout: float) -> None:
+        assert self.stopped
 
     def stop(self) -> None:
         self.stopped = True
-        self._batches.put(frozenset())
+        self._batches.put((False, frozenset()))
 
 
 class Live:
@@ -79,7 +92,8 @@ class Live:
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / f"{name}.pyx"
-        path.write_text(text)
+        path.with_suffix(".new").write_text(text)
+        path.with_suffix(".new").replace(path)  # what failed is read again at any time
         return path
 
     def start(self) -> None:
@@ -153,6 +167,17 @@ def test_a_save_runs_at_once(live: Live, capsys: pytest.CaptureFixture[str]) -> 
     assert threads == ["cyhot-live"]
     assert finished.text in capsys.readouterr().err
     assert str(live.session.status().last) == finished.text
+
+
+def test_builds_begin_before_a_batch_is_settled_and_what_goes_wrong_then_is_not_told(
+    live: Live, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = live.write("a", "2")
+    live.updater.trouble_ahead = SettingsError("pyproject.toml: half-written")
+    live.watcher.foretell(path)
+    live.save(a="3")
+    assert live.updater.begun == [{str(path)}] and live.updater.runs["a"] == "3"
+    assert "half-written" not in capsys.readouterr().err and not live.session.status().trouble
 
 
 def test_what_was_saved_before_it_started_is_swept_in(make: Callable[..., Live]) -> None:
@@ -511,6 +536,29 @@ def test_forking_in_the_first_half_second_is_no_forking_with_threads(project: Pr
     assert quiet(project, program).split() == ["False", "True"]
 
 
+def test_forking_later_on_is_no_forking_with_threads_either(project: Project) -> None:
+    """From Python 3.12 on that is warned of, and STRICT makes it an error."""
+    program = (
+        FAKE
+        + REAL_SAVE
+        + """
+import os, threading
+for number in range(3):
+    child = os.fork()
+    if not child:
+        os._exit(len(threading.enumerate()))
+    _, status = os.waitpid(child, 0)
+    print(os.waitstatus_to_exitcode(status))
+    if number != 1:
+        source.write_text(f"{number} saved while nobody watches")
+        wait_for(lambda: updater.runs["a"].startswith(str(number)) and cyhot.status().watching)
+print(updater.runs)
+"""
+    )
+    told = quiet(project, program, CYHOT_VERBOSE="0").splitlines()
+    assert told == ["1", "1", "1", "{'a': '2 saved while nobody watches'}"]
+
+
 def test_it_starts_once_and_ends_with_uninstall(project: Project) -> None:
     program = (
         FAKE
@@ -640,11 +688,11 @@ def test_a_forked_child_has_no_live_session_until_it_asks(project: Project) -> N
         FAKE
         + REAL_SAVE
         + """
-import os, warnings
-warnings.simplefilter("ignore", DeprecationWarning)  # "this process is multi-threaded"
+import os
 child = os.fork()
 if child:
     _, status = os.waitpid(child, 0)
+    wait_for(lambda: cyhot.status().watching)
     print(os.waitstatus_to_exitcode(status), cyhot.status().watching)
 else:
     print(cyhot.status().watching, cyhot.status().reason)

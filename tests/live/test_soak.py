@@ -14,12 +14,12 @@ from support import clean_environment
 PROGRAM = Path(__file__).with_name("soak.py")
 EXTRA = 50 * 1024
 """What a swap may cost in memory besides the image that it maps."""
-CYTHONS = 8.5
-"""Objects that the collector sees of each image: of two types of Cython's own, and a slice."""
+STRAY = 30
+"""Objects more or less, in all, that threads which are at work have at any moment."""
 
 
 def soak(folder: Path, *arguments: str, timeout: float) -> dict[str, Any]:
-    own = {"CFLAGS": "-O1", "CYHOT_BUILD_DIR": str(folder / "store")}
+    own = {"CFLAGS": "-O0", "CYHOT_BUILD_DIR": str(folder / "store"), "CYHOT_WATCH": "0"}
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", str(PROGRAM), str(folder / "sources"), *arguments],
         env={**clean_environment(), **own},
@@ -35,8 +35,8 @@ def soak(folder: Path, *arguments: str, timeout: float) -> dict[str, Any]:
 
 
 def test_sixty_swaps_under_load(tmp_path: Path) -> None:
-    found = soak(tmp_path, "--swaps", "60", timeout=250)
-    assert found["objects"] <= CYTHONS, found
+    found = soak(tmp_path, "--swaps", "60", "--images", "3", timeout=250)
+    assert found["objects"] * found["swaps"] <= STRAY, found
     assert found["memory"] <= found["mapped"] + 2 * EXTRA, found  # allocators grow in steps
 
 
@@ -44,7 +44,7 @@ def test_sixty_swaps_under_load(tmp_path: Path) -> None:
 @pytest.mark.timeout(1800)
 def test_two_thousand_swaps_under_load(tmp_path: Path) -> None:
     found = soak(tmp_path, "--swaps", "2000", timeout=1700)
-    assert found["objects"] <= CYTHONS, found
+    assert found["objects"] * found["swaps"] <= STRAY, found
     assert found["memory"] <= found["mapped"] + EXTRA, found
     assert found["ratio"] <= 1.03 * max(1.0, found["fresh ratio"]), found
     assert found["last quarter"] <= 1.25 * found["first quarter"], found

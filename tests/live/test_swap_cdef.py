@@ -521,42 +521,116 @@ LAYOUT = """
 """
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "said"),
-    [
-        ("cdef object name", "cdef object name\n        cdef int more", "added 'int more'"),
-        ("        cdef double scale\n", "        cdef double scales\n", "'double scale'"),
-        ("cdef int n\n", "cdef unsigned int n\n", "removed 'int n'; added 'unsigned int n'"),
-        ("cdef double scale", "cdef float scale", "removed 'double scale'; added 'float scale'"),
-        (
-            "double b",
-            "long b",
-            "removed 'double b' in struct Inner; added 'long b' in struct Inner",
-        ),
-        ("cdef int values[4]", "cdef int values[5]", "removed 'int values[4]'"),
-        ("cdef object name", "cdef list name", "'object name'"),
-        ("cdef int p\n", "cdef double p\n", "removed 'int p'; added 'double p'"),
-        (
-            "cdef int m\n",
-            "def g(self): pass\n",
-            "cdef class Fine: its fields changed: removed 'int m'",
-        ),
-        ("cdef class Fine(Grid)", "cdef class Fine", "cdef class Fine: "),
-        ("cdef int go(self): return VERSION", "cdef long go(self): return VERSION", "C methods"),
-        ("cdef int n\n        cdef double scale", "cdef double scale\n        cdef int n", "order"),
-    ],
-)
-def test_layouts_that_changed(live: Live, before: str, after: str, said: str) -> None:
+CHANGES = [
+    ("cdef object name", "cdef object name\n        cdef int more", "added 'int more'"),
+    ("        cdef double scale\n", "        cdef double scales\n", "'double scale'"),
+    ("cdef int n\n", "cdef unsigned int n\n", "removed 'int n'; added 'unsigned int n'"),
+    ("cdef double scale", "cdef float scale", "removed 'double scale'; added 'float scale'"),
+    (
+        "double b",
+        "long b",
+        "removed 'double b' in struct Inner; added 'long b' in struct Inner",
+    ),
+    ("cdef int values[4]", "cdef int values[5]", "removed 'int values[4]'"),
+    ("cdef object name", "cdef list name", "'object name'"),
+    ("cdef int p\n", "cdef double p\n", "removed 'int p'; added 'double p'"),
+    (
+        "cdef int m\n",
+        "def g(self): pass\n",
+        "cdef class Fine: its fields changed: removed 'int m'",
+    ),
+    ("cdef class Fine(Grid)", "cdef class Fine", "cdef class Fine: "),
+    ("cdef int go(self): return VERSION", "cdef long go(self): return VERSION", "C methods"),
+    ("cdef int n\n        cdef double scale", "cdef double scale\n        cdef int n", "order"),
+]
+
+
+def test_layouts_that_changed(live: Live) -> None:
     m = live.load(m=version(LAYOUT, 1))
     grid, fine, f = m.Grid(), m.Fine(), m.f
-    assert before in version(LAYOUT, 1) or before in LAYOUT
-    text = version(LAYOUT.replace(before.replace("\n        ", "\n            "), after), 2)
-    if text == version(LAYOUT, 2):
-        text = version(LAYOUT.replace(before, after), 2)
-    assert text != version(LAYOUT, 2)
-    told = live.refused("refused", m=text)
-    assert said in told and "cdef class " in told and "Restart the program" in told
-    assert grid.call() == fine.call() == (1, 1, 7, 2.5) and f() == m.f() == 1
-    assert type(grid) is m.Grid
+    for before, after, said in CHANGES:
+        text = version(LAYOUT.replace(before.replace("\n        ", "\n            "), after), 2)
+        if text == version(LAYOUT, 2):
+            text = version(LAYOUT.replace(before, after), 2)
+        assert text != version(LAYOUT, 2), before
+        told = live.refused("refused", m=text)
+        assert said in told and "cdef class " in told and "Restart the program" in told, told
+        assert grid.call() == fine.call() == (1, 1, 7, 2.5) and f() == m.f() == 1, before
+        assert type(grid) is m.Grid
     live.swap(m=version(LAYOUT, 3))
     assert grid.call() == fine.call() == (3, 3, 7, 2.5) and f() == 3
+
+
+HEADER = """
+    typedef struct { int x; int y; } point;
+    static inline int total(point p) { return p.x + p.y; }
+"""
+EXTERN = """
+    __cyhot_keep__ = ("origin",)
+    cdef extern from "point.h":
+        ctypedef struct point:
+            int x
+            int y
+        int total(point)
+    cdef extern from *:
+        '''
+        typedef struct { int a; int b; } pair;
+        '''
+        ctypedef struct pair:
+            int a
+    cdef point origin
+    def move(int x):
+        origin.x = x
+    def where():
+        return VERSION, origin.x
+    def make(int x):
+        cdef point here
+        here.x, here.y = x, 1
+        def inner(): return VERSION, total(here)
+        return inner
+"""
+HOLDERS = """
+    cdef class Holder:
+        cdef point p
+        def __cinit__(self): self.p.x, self.p.y = 3, 4
+        def get(self): return VERSION, total(self.p)
+    cdef class Pair:
+        cdef pair *p
+        def get(self): return VERSION
+"""
+
+
+def test_structs_that_only_headers_know(live: Live) -> None:
+    whole = EXTERN + HOLDERS
+    m = live.load(m=version(whole, 1), point_h=HEADER)
+    holder, pair, inner = m.Holder(), m.Pair(), m.make(5)
+    m.move(9)
+    assert holder.get() == (1, 7) and inner() == (1, 6)
+
+    changed = HEADER.replace("p.x + p.y", "p.x * p.y /* a function, and what it says of itself */")
+    live.swap(point_h=changed)
+    assert holder.get() == m.Holder().get() == (1, 12) and inner() == (1, 5) and m.where() == (1, 9)
+
+    told = live.refused("refused", point_h=changed.replace("int x; int y", "int y; int x"))
+    assert (
+        "cdef class Holder: what a header says of the types of its fields changed (point)" in told
+    )
+    assert holder.get() == (1, 12) and m.where() == (1, 9)
+    live.write(point_h=changed)
+    told = live.refused("refused", m=version(whole, 2).replace("int a; int b", "int a; float b"))
+    assert "cdef class Pair: what a header says" in told and "(pair)" in told
+    assert pair.get() == 1 and inner() == (1, 5)
+    live.swap(m=version(whole, 3))
+    assert holder.get() == (3, 12) and pair.get() == 3 and m.where() == (3, 9)
+
+
+def test_values_of_structs_that_only_headers_know(live: Live) -> None:
+    m = live.load(m=version(EXTERN, 1), point_h=HEADER)
+    inner = m.make(5)
+    m.move(9)
+    report = live.swap(m=version(EXTERN, 2), point_h=HEADER.replace("int x; int y", "int y; int x"))
+    notes = " ".join(report.swapped[0].notes)
+    assert "origin starts anew: its type changed" in notes and m.where() == (2, 0)
+    assert inner() == (1, 6), "what was captured is laid out as the old code knows it"
+    assert "make.<locals>.inner: those that were made before keep their old code" in notes
+    assert m.make(5)() == (2, 6)

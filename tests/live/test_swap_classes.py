@@ -319,26 +319,32 @@ def test_kinds_of_classes(live: Live) -> None:
     assert blue.describe() == (5, "BLUE")
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "reason"),
-    [
-        ("class K: pass", "class K(type): pass", "layout"),
-        ("class K: pass", "class K(list): pass", "layout"),
-        ("class K: __slots__ = ('a',)", "class K: __slots__ = ('a', 'b')", "__slots__"),
-        ("class K: pass", "class K: __slots__ = ()", "__slots__"),
-        ("import abc\nclass K: pass", "import abc\nclass K(abc.ABC): pass", "metaclass"),
-        ("class K: pass", "cdef class K: pass", "was a Python class and is a cdef class"),
-        ("cdef class K: pass", "class K: pass", "was a cdef class and is a Python class"),
-    ],
-)
-def test_classes_of_another_kind(live: Live, before: str, after: str, reason: str) -> None:
-    m = live.load(m=f"{before}\ndef f(): return 1\n")
-    K, one, f = m.K, m.K(), m.f
-    text = live.refused("refused", m=f"{after}\ndef f(): return 2\n")
-    assert "class K: " in text and reason in text and "Restart the program" in text
-    assert m.K is K and type(one) is K and f() == m.f() == 1
-    live.swap(m=f"{before}\ndef f(): return 3\n")
-    assert f() == 3 and m.K is K
+KINDS = [
+    ("class K: pass", "class K(type): pass", "layout"),
+    ("class K: pass", "class K(list): pass", "layout"),
+    ("class K: __slots__ = ('a',)", "class K: __slots__ = ('a', 'b')", "__slots__"),
+    ("class K: pass", "class K: __slots__ = ()", "__slots__"),
+    ("class K: pass", "class K(abc.ABC): pass", "metaclass"),
+    ("class K: pass", "cdef class K: pass", "was a Python class and is a cdef class"),
+    ("cdef class K: pass", "class K: pass", "was a cdef class and is a Python class"),
+]
+
+
+def test_classes_of_another_kind(live: Live) -> None:
+    def text(number: int, changed: int = -1) -> str:
+        some = [after if at == changed else before for at, (before, after, _) in enumerate(KINDS)]
+        named = [one.replace("class K", f"class K{at}") for at, one in enumerate(some)]
+        return "\n".join(["import abc", *named, f"def f(): return {number}", ""])
+
+    m = live.load(m=text(1))
+    f, kinds = m.f, [vars(m)[f"K{at}"] for at in range(len(KINDS))]
+    made = [kind() for kind in kinds]
+    for at, (_, _, reason) in enumerate(KINDS):
+        told = live.refused("refused", m=text(2, at))
+        assert f"class K{at}: " in told and reason in told and "Restart the program" in told, told
+        assert vars(m)[f"K{at}"] is kinds[at] is type(made[at]) and f() == m.f() == 1
+    live.swap(m=text(3))
+    assert f() == 3 and [vars(m)[f"K{at}"] for at in range(len(KINDS))] == kinds
 
 
 def test_bases_change(live: Live) -> None:

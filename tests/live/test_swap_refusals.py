@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from swapping import Live
@@ -16,20 +17,31 @@ TEXT = """
 """
 
 
-@pytest.mark.parametrize(
-    "macro",
-    ["CYTHON_PEP489_MULTI_PHASE_INIT=0", "CYTHON_USE_MODULE_STATE=1", "CYTHON_USE_TYPE_SPECS=1"],
-)
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_macros(live: Live, macro: str, when: str) -> None:
-    plain = TEXT.replace("    # distutils: define_macros = MACRO\n", "")
-    special = TEXT.replace("MACRO", macro)
-    first, second = (special, plain) if when == "before" else (plain, special)
-    m = live.load(m=first.replace("VERSION", "1"))
-    f, c = m.f, m.C()
-    told = live.refused("refused", m=second.replace("VERSION", "2"))
-    assert "compiled without what live swapping needs" in told and "Restart the program" in told
-    assert f() == m.f() == 1 and c.meth() == m.C().meth() == (1, 1)
+MACROS = [
+    "CYTHON_PEP489_MULTI_PHASE_INIT=0", "CYTHON_USE_MODULE_STATE=1", "CYTHON_USE_TYPE_SPECS=1",
+    "Py_LIMITED_API=0x030B0000",
+]  # fmt: skip
+
+
+def test_macros(live: Live) -> None:
+    def text(number: int, macro: str = "") -> str:
+        line = "    # distutils: define_macros = MACRO\n"
+        special = TEXT.replace("MACRO", macro) if macro else TEXT.replace(line, "")
+        return special.replace("VERSION", str(number))
+
+    def refused(m: Any, name: str, changed: str) -> None:
+        f, c = m.f, m.C()
+        told = live.refused("refused", **{name: changed})
+        assert "compiled without what live swapping needs" in told and "Restart the program" in told
+        assert f() == m.f() == 1 and c.meth() == m.C().meth() == (1, 1)
+
+    for at, macro in enumerate(MACROS):  # what runs was built so
+        name = f"old{at}"
+        refused(live.load(name, **{name: text(1, macro)}), name, text(2))
+        live.write(**{name: text(1, macro)})
+    m = live.load(m=text(1))
+    for macro in MACROS:  # what is to run is
+        refused(m, "m", text(2, macro))
 
 
 def test_c_that_is_not_known(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:

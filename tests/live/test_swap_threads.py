@@ -56,7 +56,9 @@ BUSY = """
 
 
 def test_threads(live: Live) -> None:
+    texts = {number: version(BUSY, number, sleep="time.sleep(0.1)") for number in range(2, 6)}
     m = live.load(m=version(BUSY, 1))
+    live.build(m=texts.values())
     import array
 
     numbers = array.array("d", range(50))
@@ -98,7 +100,7 @@ def test_threads(live: Live) -> None:
         one.start()
     for number in range(2, 6):
         futures = [pool.submit(call) for _ in range(50)]
-        live.swap(m=version(BUSY, number, sleep="time.sleep(0.3)"))
+        live.swap(m=texts[number])
         assert call()[:2] == (number, number) and Item().get() == (number, number)
         assert {future.result(timeout=60)[0] for future in futures} <= {number - 1, number}
         time.sleep(0.05)
@@ -113,7 +115,9 @@ def test_threads(live: Live) -> None:
 
 def test_a_body_that_sleeps(live: Live) -> None:
     """While a new body runs its C globals are NULL: nobody can reach code that reads them."""
+    text = version(BUSY, 2, sleep="time.sleep(0.3)")
     m = live.load(m=version(BUSY, 1))
+    live.build(m=[text])
     call, item = m.call, m.Item()
     seen, stop = set(), threading.Event()
 
@@ -123,7 +127,7 @@ def test_a_body_that_sleeps(live: Live) -> None:
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    live.swap(m=version(BUSY, 2, sleep="time.sleep(1)"))
+    live.swap(m=text)
     assert call()[0] == 2
     time.sleep(0.05)
     stop.set()

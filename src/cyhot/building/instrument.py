@@ -18,14 +18,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-VERSION = 2
+from .declarations import layouts, verbatim
+
+VERSION = 3
 """Of the tables' layout: `live` reads none but its own."""
 MARK = "cyhot facts:"
 """What the facts start with in an image."""
+FOREIGN = "foreign{"
+"""In a layout's text, before the types that only headers know; see `Facts.with_headers`."""
+HEADERS = "headers"
+"""The file beside an image with the digest of what the headers say of such types."""
 SPARE = 48
 """So many methods can be appended to a cdef class while the program runs."""
 
 _SECTION = "/* #### Code section: numeric_typedefs ### */"
+_BODIES = "/* #### Code section: module_declarations ### */"
+_HELPERS = "/* #### Code section: utility_code_def ### */"
 _IMPORTS = ("PyImport_ImportModule", "PyImport_GetModule")
 _STATE = r"__pyx_mstate(?:_global)?->"
 _NAME = r"__pyx_mstate_global->(\w+)"
@@ -100,6 +108,15 @@ class Facts:
         """As one line of ASCII."""
         return json.dumps([VERSION, vars(self)], separators=(",", ":"))
 
+    def with_headers(self, digest: str) -> Facts:
+        """The same, with what headers say of the types that the C only names.
+
+        Args:
+            digest: `declarations.layouts` of the headers.
+        """
+        text = self.dump().replace(FOREIGN, f"{FOREIGN}{digest}: ")
+        return self.parse(text)
+
     @classmethod
     def parse(cls, text: str) -> Facts:
         """Read what `dump` gave.
@@ -149,6 +166,7 @@ class _Module:
         self.facts = Facts(name, cython=_cython(text))
         self.facts.guards = sorted({guard for source in sources for guard in guards(source)})
         self._sources = sources
+        self._verbatim = layouts([text for source in sources for text in verbatim(source)])
         self._structs = {m[1]: _one_line(m[2]) for m in _STRUCT.finditer(text)}
         self._structs |= {m[2]: _one_line(m[1]) for m in _STRUCT_TYPEDEF.finditer(text)}
         self._typedefs = {m[2]: m[1].strip() for m in _TYPEDEF.finditer(text)}
@@ -157,10 +175,12 @@ class _Module:
 
     def written(self) -> str:
         text = self.text
-        if text.count(_SECTION) != 1:
+        if any(text.count(section) != 1 for section in (_SECTION, _BODIES, _HELPERS)):
             self._problems.append("its C has not the sections that cyhot knows")
         else:
             text = text.replace(_SECTION, _PRELUDE + _SECTION)
+            text = text.replace(_BODIES, _BODIES + _IMPORT_STATEMENTS)
+            text = text.replace(_HELPERS, _IMPORT_STATEMENTS_END + _HELPERS)
         self._functions()
         self._types()
         self._variables()
@@ -233,6 +253,7 @@ class _Module:
         """The text of a struct and of all that it mentions, method tables excepted."""
         seen: set[str] = set()
         todo, told = [root], []
+        foreign: set[str] = set()
         while todo:
             name = todo.pop(0)
             body = self._structs.get(name) or self._typedefs.get(name)
@@ -242,7 +263,12 @@ class _Module:
             told.append(f"{name}{{{body}}}")
             words = _WORD.findall(body)
             todo += [word for word in words if not word.startswith("__pyx_vtabstruct_")]
-        return " ".join(told)
+            if not name.startswith("__pyx_vtabstruct_"):
+                foreign |= {one for field in body.split(";") for one in _foreign(field)}
+        return " ".join([*told, *self._told_foreign(foreign)])
+
+    def _told_foreign(self, names: set[str]) -> list[str]:
+        return [f"{FOREIGN}{self._verbatim}: {', '.join(sorted(names))}}}"] if names else []
 
     def _types(self) -> None:
         user = [c for c in _PTYPE.findall(self.text) if f"__pyx_obj_{c}" in self._structs]
@@ -308,7 +334,8 @@ class _Module:
             words = " ".join(map(self._layout, _WORD.findall(kind)))
             # C knows neither what an object must be nor what a memoryview is of.
             said = next(filter(None, (declared(source, name) for source in self._sources)), "")
-            text = f"{said} {kind.strip()}{size} {words}".strip()
+            foreign = " ".join(self._told_foreign(_foreign(f"{kind} x")))
+            text = f"{said} {kind.strip()}{size} {words} {foreign}".strip()
             holds = "object" if kind.strip() == "PyObject *" or "__pyx_obj_" in kind else "plain"
             if "__Pyx_memviewslice" in kind:
                 holds = "slice"
@@ -336,6 +363,21 @@ class _Module:
         yield from _groups(_BOUND, self.text)
         for names in _BOUND_LISTS.findall(self.text):
             yield from re.findall(_NAME, names)
+
+
+def _foreign(field: str) -> set[str]:
+    """The types in a field's declaration that only a header can know."""
+    if "(" in field:  # a function pointer: one is as large as another
+        return set()
+    words = re.findall(r"[A-Za-z_]\w*", re.sub(r"\[[^\]]*\]|//.*", "", field))
+    return {word for word in words[:-1] if word not in _C_WORDS and not _CYTHONS.match(word)}
+
+
+_CYTHONS = re.compile(r"__pyx_|__Pyx_|Py[A-Z]|CYTHON_|PyObject_HEAD")
+_C_WORDS = frozenset({
+    "void", "char", "short", "int", "long", "float", "double", "signed", "unsigned", "_Bool",
+    "bool", "const", "volatile", "struct", "union", "enum", "size_t", "std", "complex", "_Complex",
+})  # fmt: skip
 
 
 def _groups(pattern: re.Pattern[str], text: str, *, last: bool = False) -> Iterator[str]:
@@ -477,6 +519,14 @@ _PRELUDE = "".join([
     "#define PyImport_ImportModuleLevelObject(name, globals, locals, names, level) \\\n",
     "  __cyhot_imported(PyImport_ImportModuleLevelObject(name, globals, locals, names, level))\n",
 ])  # fmt: skip
+
+# What import statements call is another image's where images share Cython's helpers, and asks a
+# package for its submodule. Between the helpers' declarations and their definitions.
+_STATEMENTS = ("__Pyx_Import", "__Pyx_ImportFrom")
+_IMPORT_STATEMENTS = "".join(
+    f"\n#define {one}(...) __cyhot_imported({one}(__VA_ARGS__))" for one in _STATEMENTS
+)
+_IMPORT_STATEMENTS_END = "".join(f"#undef {one}\n" for one in _STATEMENTS)
 
 _FACTS_ALONE = """
 /* cyhot: why this module is not swapped into a running program */

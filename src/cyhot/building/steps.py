@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING
 from ..errors import CompileError, Diagnostic, read_source
 from ..events import CommandRun
 from . import pch, publish, shared
-from .assemble import probe_headers, probe_libraries
+from .assemble import Inputs, probe_headers, probe_libraries
 from .cfiles import has_debug_information, note_traced, settle, source_root
 from .commands import Command, Finished, run_all
+from .declarations import layouts
 from .depfile import parse as parse_depfile
 from .diagnose import compiler_diagnostics
 from .header import read_header
 from .inputs import Prober
-from .instrument import VERSION, instrument
+from .instrument import FOREIGN, HEADERS, VERSION, instrument
 from .observe import LAUNCHERS, FileSig, find_package, hash_file
 from .packages import cimported_packages, get_include, header_folders, numpy_include
 from .prepare import Want, has_failed
@@ -133,6 +134,7 @@ class Attempt:
         self._instrument()
         self._settle_c()
         objects = self._compile()
+        self._note_headers()
         self._link(objects)
 
     @contextmanager
@@ -264,6 +266,15 @@ class Attempt:
         with open(self.result.c_path, "w", encoding="utf-8") as file:
             file.write(self.c_text)
         self.steps.append(("instrument", str(VERSION)))
+
+    def _note_headers(self) -> None:
+        """Keep what the user's headers say of types, where the C only names them."""
+        if FOREIGN not in self.c_text:
+            return
+        inputs, others = Inputs(self.can.system_dirs), self.spec.sources
+        paths = [path for path in self.read if not inputs.is_system(path) and path not in others]
+        with open(self._in_folder(HEADERS), "w", encoding="ascii") as file:
+            file.write(layouts(read_source(path) or "" for path in paths))
 
     def _in_folder(self, name: str) -> str:
         return os.path.join(self.folder, name)

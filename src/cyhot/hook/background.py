@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 DELAY = 0.5
 """Seconds that a process has to live for."""
+_AFTER_FORK = 0.05
+"""Seconds without a fork after which a session that a fork ended starts again."""
 
 
 class Start:
@@ -23,12 +25,17 @@ class Start:
 
     Attributes:
         cancelled: Whether it is not to happen any more.
+
+    Args:
+        delay: Seconds that it is waited for.
+        main: The main thread.
     """
 
-    __slots__ = ("_done", "_main", "_wake", "cancelled")
+    __slots__ = ("_delay", "_done", "_main", "_wake", "cancelled")
 
-    def __init__(self) -> None:
-        self._main = get_ident()
+    def __init__(self, delay: float, main: int) -> None:
+        self._delay = delay
+        self._main = main
         self._wake, self._done = allocate_lock(), allocate_lock()
         self._wake.acquire()
         self._done.acquire()
@@ -37,7 +44,7 @@ class Start:
 
     def _run(self) -> None:
         try:
-            if not self._wake.acquire(timeout=DELAY) and not self.cancelled:
+            if not self._wake.acquire(timeout=self._delay) and not self.cancelled:
                 self._begin()
         except RuntimeError:
             pass  # the process has begun to end, so no thread can be started any more
@@ -72,23 +79,31 @@ class Start:
 
 _start: Start | None = None
 _prepared = False
-_paused = False
+_main = 0
+_paused = 0.0
+"""Seconds after which what a fork interrupted starts again; 0 where there is nothing."""
 
 
 def begin() -> None:
     """Start the live session in a while, unless that was done in this process."""
-    global _prepared, _start
+    global _main, _prepared
     if _start is not None:
         return
     if not _prepared:
         _prepared = True
+        _main = get_ident()
         import atexit
 
         atexit.register(end)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=_pause, after_in_parent=_go_on, after_in_child=_forget)
+    _begin_after(DELAY)
+
+
+def _begin_after(delay: float) -> None:
+    global _start
     try:
-        _start = Start()
+        _start = Start(delay, _main)
     except RuntimeError:
         pass  # no thread to be had (a limit, a subinterpreter, the end): there is no live session
 
@@ -105,23 +120,31 @@ def end() -> None:
 
 
 def _pause() -> None:
-    """Before a fork: a thread that only waits is no reason to warn of forking with threads."""
+    """Before a fork: who forks with threads is warned from Python 3.12 on, and ours only wait.
+
+    What they do just now is waited for.
+    """
     global _paused, _start
-    if _start is not None and _start.is_waiting:
+    if _start is None:
+        return
+    _paused = DELAY if _start.is_waiting else _AFTER_FORK
+    if _start.is_waiting:
         _start.cancel()
-        session: Any = sys.modules.get("cyhot.live.session")
-        if session is None or not session.is_live():  # else it has just happened, and stays
-            _start, _paused = None, True
+    session: Any = sys.modules.get("cyhot.live.session")
+    if session is not None and not session.pause():
+        _paused = 0.0
+        return
+    _start = None
 
 
 def _go_on() -> None:
     global _paused
-    if _paused:
-        _paused = False
-        begin()
+    delay, _paused = _paused, 0.0
+    if delay and _start is None:
+        _begin_after(delay)
 
 
 def _forget() -> None:
     """In a forked child: it has no thread, and gets one only if it asks for it."""
     global _paused, _start
-    _start, _paused = None, False
+    _start, _paused = None, 0.0

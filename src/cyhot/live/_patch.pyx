@@ -126,6 +126,12 @@ cdef extern from *:
       return (PyDict_CheckExact(o) || PyTuple_CheckExact(o)) && Py_SIZE_OR_USED(o)
           && !PyObject_GC_IsTracked(o);
     }
+    /* From 3.13 on, a class that was modified a thousand times is looked up in slowly, for ever. */
+    static void cyhot_forget_modifications(PyTypeObject *t) {
+    #if PY_VERSION_HEX >= 0x030D0000
+      if (t->tp_versions_used <= 1000) t->tp_versions_used = 0;
+    #endif
+    }
     #define cyhot_store(address, value) \\
         __atomic_store_n((void **)(address), (void *)(value), __ATOMIC_RELEASE)
     #define cyhot_c_function(o) ((PyCFunctionObject *)(o))
@@ -220,6 +226,7 @@ cdef extern from *:
     int cyhot_is_untracked(PyObject *)
     int cyhot_descriptor_fields(PyObject *, void ***, void ***)
     int cyhot_traverse(PyObject *, visit_function, void *)
+    void cyhot_forget_modifications(PyTypeObject *)
     void cyhot_store(void *, void *)
     c_function *cyhot_c_function(PyObject *)
     size_t cyhot_words(PyObject *)
@@ -241,7 +248,10 @@ cdef extern from *:
     int PyType_Check(PyObject *)
     int PyWeakref_Check(PyObject *)
     int PyCFunction_CheckExact(PyObject *)
+    int PySlice_Check(PyObject *)
+    int PyTuple_CheckExact(PyObject *)
     int PyObject_IS_GC(PyObject *)
+    int PyObject_GC_IsTracked(PyObject *)
     Py_ssize_t PyList_GET_SIZE(PyObject *)
     PyObject *PyList_GET_ITEM(PyObject *, Py_ssize_t)
     int PyODict_SetItem(PyObject *, PyObject *, PyObject *) except -1
@@ -262,7 +272,7 @@ cdef extern from *:
     int dladdr(const void *, dl_info *) nogil
     int RTLD_NOW, RTLD_NOLOAD
 
-VERSION = 2
+VERSION = 3
 """Of the tables in images that this file reads."""
 
 
@@ -1301,6 +1311,14 @@ cdef int add_subclass(Journal journal, base, kind) except -1:
     return 0
 
 
+cdef int forget_modifications(kind) except -1:
+    """Have swaps not count as what Python takes for a class that changes all the time."""
+    cyhot_forget_modifications(<PyTypeObject *><PyObject *>kind)
+    for one in type.__subclasses__(kind):
+        forget_modifications(one)
+    return 0
+
+
 cdef int hide(kind) except -1:
     """Take a cdef class's discarded version out of its bases' lists of subclasses."""
     cdef type_object *one = <type_object *><PyObject *>kind
@@ -1326,8 +1344,8 @@ cdef void *base_of(void *address) noexcept:
 def retire(Image image, dict olds, list objects):
     """Take what lives as long as an image does, for ever, out of the collector's sight.
 
-    Each image has types of its own: those that older ones stand for, and those of closures and
-    memoryviews. Their dicts and descriptors can neither go nor be led anywhere.
+    Each image has types of its own (those that older ones stand for, and those of closures and
+    memoryviews), and constants. They can neither go nor be part of a circle.
 
     Args:
         image: The image that runs now.
@@ -1337,6 +1355,8 @@ def retire(Image image, dict olds, list objects):
     cdef void *base = base_of(image.raw)
     cdef set own = {<uintptr_t><PyObject *>kind for kind in image.types}
     cdef set kinds = set()
+    cdef list tuples = []
+    cdef Seeker state, retired
     cdef size_t index
     cdef PyObject *word
     cdef Py_ssize_t at
@@ -1350,10 +1370,31 @@ def retire(Image image, dict olds, list objects):
             kinds.add(<uintptr_t><PyObject *>kind)
     for index in kinds:
         _retire_type(<type_object *>index)
+    retired = Seeker.__new__(Seeker, kinds)
+    words = [<uintptr_t>image.raw.state[index] for index in range(image.raw.state_words)]
+    state = Seeker.__new__(Seeker, [one for one in words if one])
     for at in range(len(objects)):
         word = <PyObject *>objects[at]
-        if <uintptr_t>Py_TYPE(word) in kinds and _is_constant(Py_TYPE(word)):
+        if PySlice_Check(word):
+            if _has(&state.sought, <uintptr_t>word) and _is_leaf(word):
+                PyObject_GC_UnTrack(word)
+        elif PyTuple_CheckExact(word):
+            if _has(&state.sought, <uintptr_t>word):
+                tuples.append(<object>word)
+        elif _has(&retired.sought, <uintptr_t>Py_TYPE(word)) and _is_constant(Py_TYPE(word)):
             PyObject_GC_UnTrack(word)
+    for one in tuples:
+        if _is_leaf(<PyObject *>one):
+            PyObject_GC_UnTrack(<PyObject *>one)
+
+
+cdef bint _is_leaf(PyObject *one) noexcept:
+    """Whether an object refers to nothing that the collector looks at."""
+    return not cyhot_traverse(one, _is_tracked, NULL)
+
+
+cdef int _is_tracked(PyObject *one, void *argument) noexcept:
+    return PyObject_IS_GC(one) and PyObject_GC_IsTracked(one)
 
 
 cdef bint is_plain_type(PyObject *word) noexcept:
@@ -1373,9 +1414,14 @@ cdef int _retire_type(type_object *kind) except -1:
     PyObject_GC_UnTrack(kind.tp_dict)
     PyObject_GC_UnTrack(kind.tp_mro)
     PyObject_GC_UnTrack(kind.tp_bases)
-    reference = PyWeakref_NewRef(<object><PyObject *>kind, NULL)
-    if Py_REFCNT(<PyObject *>reference) > 1:  # it is in the list of its base's subclasses
-        PyObject_GC_UnTrack(<PyObject *>reference)
+    if kind.tp_subclasses and PyDict_Check(kind.tp_subclasses):
+        PyObject_GC_UnTrack(kind.tp_subclasses)
+    # Its base's list of subclasses has one, the registry of an ABC another with what empties it.
+    for reference in weakref.getweakrefs(<object><PyObject *>kind):
+        if Py_REFCNT(<PyObject *>reference) > 2:  # somebody but the list and we holds it
+            if PyCFunction_CheckExact(<PyObject *>reference.__callback__):
+                PyObject_GC_UnTrack(<PyObject *>reference.__callback__)
+            PyObject_GC_UnTrack(<PyObject *>reference)
     return 0
 
 
@@ -1390,6 +1436,7 @@ class Plan:
         classes: (old cdef class, new one), bases first.
         class_dicts: Of those, (old class, name, new value or `NOTHING`).
         inherited: (Python class, special method that a cdef class it derives from gains or loses).
+        python: Old Python classes that get new contents.
         python_classes: (old class, name, new value or `NOTHING`).
         bases: (old class, its new bases).
         descriptors: (old descriptor, new one).
@@ -1509,6 +1556,8 @@ cdef int _commit(Journal journal, plan, Image layout) except -1:
             look_again(old, name)
     for _, new in plan.classes:
         hide(new)
+    for kind in [old for old, _ in plan.classes] + plan.python + journal.modified:
+        forget_modifications(kind)
     for dead in journal.graveyard:
         # For ever: whoever borrowed it may still run. The collector need not look at it again.
         Py_INCREF(dead)

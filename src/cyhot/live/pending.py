@@ -63,6 +63,9 @@ class Updating(Protocol):
     def prepare(self) -> None:
         """Do beforehand what the first swap would take long for."""
 
+    def begin(self, batch: frozenset[str]) -> None:
+        """Begin with the builds that `stage` will want if no other paths change meanwhile."""
+
     def stage(self, batch: frozenset[str] | None) -> Staged:
         """Build what is stale, or what some paths can have made stale."""
 

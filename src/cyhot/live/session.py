@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from .. import console
@@ -42,6 +43,8 @@ _PAUSE = 1.0
 """Seconds before another try after something went wrong."""
 _PATIENCE = 2.0
 """Seconds that the process's end waits for the thread, which has nothing long to do by then."""
+_FORK_PATIENCE = 5.0
+"""Seconds that a fork waits for the thread, which may build. A fork of threads is no fault."""
 
 Callback = Callable[[SwapReport], object]
 
@@ -125,6 +128,26 @@ class LiveSession:
         if thread.is_alive() and thread is not threading.current_thread():
             thread.join(_PATIENCE)
 
+    def pause(self) -> bool:
+        """End the thread before a fork, but neither a build nor a swap: those are waited for.
+
+        Returns:
+            Whether it has ended.
+        """
+        thread, watcher = self._thread, self._watcher
+        if thread is None or not thread.is_alive():
+            return True
+        if get_ident() in (self._owner, thread.ident):
+            return False  # a body that forks: whoever waits for the swap would wait for us
+        self._ended.set()
+        self._reason = "the program is forking"
+        if watcher is not None:
+            watcher.stop()
+        thread.join(_FORK_PATIENCE)
+        if watcher is not None:
+            watcher.join(_FORK_PATIENCE)
+        return not thread.is_alive()
+
     def forked(self) -> None:
         """Forget, in a forked child, what only its parent has: the thread and who held locks."""
         # Not stopped: inotify's file descriptor and what it watches are the parent's as well.
@@ -134,7 +157,8 @@ class LiveSession:
     @property
     def is_live(self) -> bool:
         """Whether the thread runs."""
-        return self._thread is not None and self._thread.is_alive()
+        thread = self._thread
+        return thread is not None and thread.is_alive() and not self._ended.is_set()
 
     def _run(self, ended: threading.Event) -> None:
         while not ended.is_set():
@@ -172,11 +196,21 @@ class LiveSession:
                 self._updater.prepare()
                 if settle != float(str(self._settings()["settle"])):
                     return
-                batch = self._take_follow() or watcher.next(LOOK_EVERY)
+                batch = self._take_follow() or watcher.next(LOOK_EVERY, self._begin)
         finally:
             if self._watcher is watcher:
                 self._since = self._watcher = None
             watcher.stop()
+
+    def _begin(self, batch: frozenset[str]) -> None:
+        """Have builds begin while a batch settles."""
+        if self._turn.acquire(blocking=False):  # else somebody builds
+            try:
+                self._updater.begin(batch)
+            except Exception:
+                pass  # half-written settings, perhaps; what is settled tells of it
+            finally:
+                self._turn.release()
 
     def _take_follow(self) -> frozenset[str]:
         """The sources of which an optimized image is to follow."""
@@ -210,14 +244,14 @@ class LiveSession:
     def _in_turn(self) -> Iterator[None]:
         self._refuse_nesting()
         with self._turn:
-            self._owner = threading.get_ident()
+            self._owner = get_ident()
             try:
                 yield
             finally:
                 self._owner = None
 
     def _refuse_nesting(self) -> None:
-        if self._owner == threading.get_ident():
+        if self._owner == get_ident():
             raise SwapError("code that is being swapped in cannot ask for a swap itself")
 
     def _stage(self, batch: frozenset[str] | None) -> None:
@@ -464,9 +498,9 @@ def end() -> None:
         _session.stop("cyhot.uninstall(), or watch=False")
 
 
-def is_live() -> bool:
-    """Whether the live session runs."""
-    return _session is not None and _session.is_live
+def pause() -> bool:
+    """End the live session before a fork; gives whether it has ended, or never ran."""
+    return _session is None or _session.pause()
 
 
 def _after_fork() -> None:

@@ -12,6 +12,8 @@ SETTLE = 0.05
 """Seconds without a change after which a batch is settled."""
 GRACE = 0.25
 """Seconds that a file which vanished has to come back."""
+EARLY = 0.005
+"""Seconds without a change after which a batch is probably whole."""
 
 
 class Settler:
@@ -28,6 +30,7 @@ class Settler:
         self._there_before: dict[str, bool] = {}
         self._gone: dict[str, float] = {}
         self._last = 0.0
+        self._foretold = True
 
     def saved(self, path: str, now: float, *, new: bool = False) -> None:
         """Note that a file was written, or came into being.
@@ -49,12 +52,35 @@ class Settler:
     def _note(self, path: str, now: float, *, there_before: bool) -> None:
         self._there_before.setdefault(path, there_before)
         self._last = max(self._last, now)
+        self._foretold = False
 
     def due(self) -> float | None:
         """When what was noted will be settled if nothing else comes; None if nothing was noted."""
         if not self._there_before:
             return None
         return max(self._last + self.settle, *(at + self.grace for at in self._gone.values()), 0.0)
+
+    def due_early(self) -> float | None:
+        """When `early` will have something to tell if nothing else comes; None for never."""
+        if self._foretold or self._gone or self.settle <= EARLY:
+            return None
+        return self._last + EARLY
+
+    def early(self, now: float) -> frozenset[str]:
+        """What the batch will probably be, once for each state of it.
+
+        Args:
+            now: The time.
+
+        Returns:
+            All paths that something was noted of, if nothing has come for a moment and no file is
+            missing; else none.
+        """
+        due = self.due_early()
+        if due is None or now < due:
+            return frozenset()
+        self._foretold = True
+        return frozenset(self._there_before)
 
     def batch(self, now: float) -> frozenset[str]:
         """Take the settled batch.
@@ -71,4 +97,5 @@ class Settler:
         paths = frozenset(self._there_before)
         self._there_before.clear()
         self._gone.clear()
+        self._foretold = True
         return paths

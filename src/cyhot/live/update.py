@@ -17,6 +17,7 @@ from ..hook.commands import build_sources
 from ..hook.loader import Loader
 from ..hook.session import Session
 from ..settings import pyproject_places
+from ..worker.client import begin, forget
 from .affected import Inputs, affected
 from .rebuild import EVERYWHERE
 from .report import SwapReport, Unswapped
@@ -81,6 +82,8 @@ class Updater:
         self._history: list[dict[str, str]] = []
         self._gone_back_on: dict[str, set[str]] = {}
         self._quick: dict[str, str] = {}
+        self._begun: tuple[str, ...] = ()
+        self._began: float | None = None
 
     def files(self) -> list[str]:
         """All files that the loaded modules were built from, err in, or get settings from."""
@@ -101,6 +104,25 @@ class Updater:
         if loaded_modules() and not refusal():
             patcher()
 
+    def begin(self, batch: frozenset[str]) -> None:
+        """Have the worker begin with what a batch made stale, before the batch is settled.
+
+        What was begun for an earlier state of the batch ends.
+
+        Args:
+            batch: The paths that changed so far.
+        """
+        self._forget_begun()
+        self._began = time.perf_counter()
+        for session, some in self._builds(self._wanted(batch), self._session()):
+            requests = [session.request(one.loader.source) for one in some]
+            begun = [one.key for one in requests if not one.is_served(one.find()) and begin(one)]
+            self._begun += tuple(begun)
+
+    def _forget_begun(self) -> None:
+        begun, self._begun, self._began = self._begun, (), None
+        forget(begun)
+
     def stage(self, batch: frozenset[str] | None) -> Staged:
         """Build what is stale among the loaded modules.
 
@@ -112,16 +134,16 @@ class Updater:
         Returns:
             What there is to be swapped in, and what does not compile.
         """
-        began = time.perf_counter()
-        wanted = [one for one in loaded_modules().values() if self._is_wanted(one, batch)]
-        session = self._session()
-        session.recent.forget()
-        quick = self._wanted_quickly(wanted, session)
-        fully = [one for one in wanted if one.name not in quick]
-        modules = _built(fully, session)
-        if quick:
-            some = [one for one in wanted if one.name in quick]
-            modules |= _built(some, session.updated({"optimize": False}))
+        began = self._began or time.perf_counter()
+        wanted = self._wanted(batch)
+        builds = self._builds(wanted, self._session())
+        modules: dict[str, Built] = {}
+        try:
+            for session, some in builds:
+                modules |= _built(some, session)
+        finally:
+            self._forget_begun()  # of what is begun all is built, but for what changed back
+        quick = frozenset(one.name for _, some in builds[1:] for one in some)
         targets, failed = [], []
         for loaded in wanted:
             built = modules[loaded.loader.source.path]
@@ -133,13 +155,24 @@ class Updater:
             if built.image not in known:
                 targets.append(Target(loaded, built.image))
         self._failed |= {one.name: one for one in failed}
-        return Staged(tuple(targets), tuple(failed), began, frozenset(quick))
+        return Staged(tuple(targets), tuple(failed), began, quick)
+
+    def _wanted(self, batch: frozenset[str] | None) -> list[Loaded]:
+        return [one for one in loaded_modules().values() if self._is_wanted(one, batch)]
+
+    def _builds(self, wanted: list[Loaded], session: Session) -> list[tuple[Session, list[Loaded]]]:
+        """What is to be built with what settings: second, what is not to be optimized yet."""
+        session.recent.forget()
+        quick = self._wanted_quickly(wanted, session)
+        fully = [one for one in wanted if one.name not in quick]
+        first = [one for one in wanted if one.name in quick]
+        return [(session, fully), *([(_unoptimized(session), first)] if first else [])]
 
     def _wanted_quickly(self, wanted: list[Loaded], session: Session) -> set[str]:
         """The modules to be built without optimization first: their source is new."""
         if session.process_settings()["stages"] != "fast-first":
             return set()
-        quickly = session.updated({"optimize": False})
+        quickly = _unoptimized(session)
         found = set()
         for one in wanted:
             request = session.request(one.loader.source)
@@ -262,6 +295,10 @@ class Updater:
                     known = self._inputs[loaded.name] = (key, Inputs(records[0], os.path.realpath))
                 return known[1]
         return None
+
+
+def _unoptimized(session: Session) -> Session:
+    return session.updated({"optimize": False})
 
 
 def _stores(request: Request) -> Iterable[Store]:

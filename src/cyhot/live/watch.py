@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
@@ -140,11 +140,15 @@ class Watcher:
         self._mend()
         self._begun = True
 
-    def next(self, timeout: float | None = None) -> frozenset[str]:
+    def next(
+        self, timeout: float | None = None, ahead: Callable[[frozenset[str]], object] | None = None
+    ) -> frozenset[str]:
         """Wait for a settled batch.
 
         Args:
             timeout: Seconds after which to give up; None for never.
+            ahead: Called with what the batch will probably be, before that is settled; again if
+                more has come.
 
         Returns:
             The paths that changed, where links of folders lead; a folder stands for all that is in
@@ -159,7 +163,10 @@ class Watcher:
                 return self._with_lost(batch)
             if ends is not None and now >= ends:
                 return frozenset()
-            if not self._receive(self._pause(now, ends)):
+            if ahead is not None and (paths := self._settler.early(now)):
+                ahead(paths)
+                continue
+            if not self._receive(self._pause(now, ends, is_foretold=ahead is not None)):
                 return frozenset()
 
     def wake(self) -> None:
@@ -173,8 +180,18 @@ class Watcher:
         if self._observer is not None:
             self._observer.stop()
 
-    def _pause(self, now: float, ends: float | None) -> float:
-        times = (self._settler.due(), ends, self._mended_at + _MEND_EVERY)
+    def join(self, timeout: float) -> None:
+        """Wait until nothing of a stopped watcher runs any more.
+
+        Args:
+            timeout: Seconds after which to give up.
+        """
+        if self._observer is not None:
+            self._observer.join(timeout)
+
+    def _pause(self, now: float, ends: float | None, *, is_foretold: bool) -> float:
+        early = self._settler.due_early() if is_foretold else None
+        times = (self._settler.due(), early, ends, self._mended_at + _MEND_EVERY)
         return max(0.0, min(at for at in times if at is not None) - now)
 
     def _receive(self, pause: float) -> bool:

@@ -132,6 +132,31 @@ def _begun_ahead(request: Request) -> Line | None:
     return line
 
 
+def begin(request: Request) -> bool:
+    """Have the worker begin with a build; `ensure` waits for its end.
+
+    Who begins it ends it (`forget`) when a source changes before that.
+
+    Returns:
+        Whether it is begun.
+    """
+    if not is_on(request.settings):
+        return False
+    try:
+        _ahead[request.key] = _call(request)
+    except (BrokenLine, _Declined):
+        return False  # `ensure` will say so
+    return True
+
+
+def forget(keys: Iterable[str]) -> None:
+    """End builds that were begun and are not wanted any more."""
+    for key in keys:
+        line = _ahead.pop(key, None)
+        if line is not None:
+            line.close()
+
+
 def settle(request: Request) -> None:
     """Hear the end of a build that was begun ahead, and is done: it may have warnings to tell."""
     line = _ahead.pop(request.key, None)

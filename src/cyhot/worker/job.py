@@ -84,10 +84,16 @@ class _Line:
             readable, _, _ = select.select([self._connection], [], [], BEAT)
             if self._is_done:
                 return
-            if readable and not self._connection.recv(1):
+            if readable and self._has_hung_up():
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
             self.send(("alive",))
+
+    def _has_hung_up(self) -> bool:
+        try:
+            return not self._connection.recv(1)
+        except OSError:
+            return True  # with something unread
 
 
 def do(job: tuple[Any, ...], connection: socket.socket, report: socket.socket) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import functools
-import gc
 import types
 from types import SimpleNamespace
 from typing import Any
@@ -48,6 +47,10 @@ class Changing:
 class Heap:
     """What the collector knows, looked through once.
 
+    Args:
+        objects: What ``gc.get_objects`` gave before: were this among it, it would be a circle, and
+            all objects of the process would wait for the collector.
+
     Attributes:
         objects: All of it.
         functions: Cython's function objects, each with the address of what it was made from.
@@ -58,8 +61,8 @@ class Heap:
 
     __slots__ = ("builtins", "caches", "classes", "functions", "objects")
 
-    def __init__(self) -> None:
-        self.objects: list[Any] = gc.get_objects()
+    def __init__(self, objects: list[Any]) -> None:
+        self.objects = objects
         found = patcher().survey(self.objects, _LRU)
         self.functions: list[tuple[Any, int]] = found[0]
         self.classes: list[type] = found[1]
@@ -88,7 +91,7 @@ def make_plan(
     """
     plan = SimpleNamespace(
         images=[], functions=[], builtins=[], definitions=[], classes=[], class_dicts=[],
-        inherited=[], python_classes=[], bases=[], descriptors=[], instances=[], made=[],
+        inherited=[], python=[], python_classes=[], bases=[], descriptors=[], instances=[], made=[],
         holders=[], hashed=[], olds=olds, owners={}, homes=[], entries=[], kept=[], dicts=[],
         old_classes=frozenset(),
     )  # fmt: skip
@@ -200,6 +203,7 @@ def _add_classes(plan: Any, one: Changing) -> None:
         ]
         plan.inherited += [(sub, name) for sub in _python_heirs(old) for name in special]
     for old, new in one.pairs.python:
+        plan.python.append(old)
         _add_python_class(plan, old, new, bound)
         if issubclass(new, enum.Flag):
             _add_combinations(plan, old, new)

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from ...building.instrument import SPARE, Facts
+from ...building.instrument import FOREIGN, SPARE, Facts
 
 Key = tuple[str, int]
 """A function's qualified name, and which of those with that name it is."""
@@ -52,6 +52,10 @@ def layout_difference(old: str, new: str) -> str:
     """
     if old == new:
         return ""
+    if _without_foreign(old) == _without_foreign(new):
+        names = _FOREIGN.findall(new)
+        return f"what a header says of the types of its fields changed ({', '.join(names)})"
+    old, new = _without_foreign(old), _without_foreign(new)
     before, after = _fields(old), _fields(new)
     gone = [_told(one) for one in before if one not in after]
     come = [_told(one) for one in after if one not in before]
@@ -59,6 +63,13 @@ def layout_difference(old: str, new: str) -> str:
         return "the order of its fields changed"
     parts = [f"removed {', '.join(gone)}"] * bool(gone) + [f"added {', '.join(come)}"] * bool(come)
     return f"its fields changed: {'; '.join(parts)}"
+
+
+_FOREIGN = re.compile(rf"{re.escape(FOREIGN)}(?:[^}}]*: )?([^}}:]*)}}")
+
+
+def _without_foreign(layout: str) -> str:
+    return _FOREIGN.sub("", layout)
 
 
 def _fields(layout: str) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 from weakref import WeakSet
 
-from ...building.instrument import SPARE, Facts, facts_of
+from ...building.instrument import FOREIGN, HEADERS, SPARE, Facts, facts_of
 from ...hook.loader import Loader
 from .compare import Key, keys
 from .patcher import patcher
@@ -226,4 +226,10 @@ def read_facts(image: str, mapped: str) -> Facts:
         raise Unknown(NO_TABLES)
     if facts.refusal:
         raise Unknown(f"{facts.refusal}. Restart the program, and report this with your source")
-    return facts
+    if FOREIGN not in facts.dump():
+        return facts
+    try:
+        with open(os.path.join(os.path.dirname(image), HEADERS), encoding="ascii") as file:
+            return facts.with_headers(file.read())
+    except OSError:
+        return facts.with_headers(f"unknown to {image}")  # and so equal to no other

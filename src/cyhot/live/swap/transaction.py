@@ -202,7 +202,7 @@ class _Swap:
 
     def _exchange_now(self, order: list[str]) -> tuple[list[Changing] | None, float]:
         # Before anything of ours holds new objects: it would be taken for a user's.
-        heap = Heap()
+        heap = Heap(gc.get_objects())
         tracked = patcher().take_tracked()
         changing = [Changing(self.lineages[name], self.shadows[name]) for name in order]
         olds: dict[int, Any] = {}
