@@ -247,6 +247,9 @@ def is_installed(path: str, standard: str) -> bool:
     return bool(path) and (path.startswith(standard) or installed)
 
 
+_LEVEL = re.compile(r"language_level\s*=\s*(\w+)")
+
+
 @dataclass(frozen=True)
 class Prepared:
     """A Context that has cimported some modules, and what it read and searched for them."""
@@ -262,7 +265,7 @@ class Prepared:
     def fits(self, request: TranspileRequest) -> bool:
         """Whether a compile would have read the same, in the same way."""
         text = read_source(request.source) or ""
-        levels = set(re.findall(r"language_level\s*=\s*(\w+)", text))
+        levels = set(_LEVEL.findall(text))
         return (
             leading_cimports(text)[: len(self.names)] == self.names
             and may_be_prepared(request.source, text)
