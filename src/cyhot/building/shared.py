@@ -31,6 +31,8 @@ from .toolchain import (
 )
 
 _SIZE = "size"
+_FORM = "2"
+"""Raised when what is made from the same is to be another."""
 _SINCE = 33
 """Older Cythons (10 * major + minor) share nothing but memoryviews, and not all that they need."""
 _DIRECTIVES = (
@@ -112,6 +114,7 @@ def refusal_by_compiler(compiler: Compiler) -> str:
 def want(store: Store, compiler: Compiler, cplus: bool, environ: Mapping[str, str]) -> Want:
     """The shared module that goes with a compiler, this Cython and this Python."""
     return make_want("shared", store.root, {
+        "form": (_FORM,),
         "made by": _makers(),
         "include": python_include_dirs(),
         "compiler": (compiler.ident,),
