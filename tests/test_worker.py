@@ -141,6 +141,23 @@ def test_a_package_is_built_from_its_first_import_on(project: Project, worker: w
     assert worker.status()["builds"] == before + 3
 
 
+def test_an_edited_module_is_built_while_the_program_imports_others(
+    project: Project, worker: warm.Worker, held: HeldCompiler
+) -> None:
+    env = {**worker.env, **held.env}
+    program = "import cyhot; cyhot.install(); import first, held; print(held.answer())"
+    project.write("main.py", program)
+    for answer, first in (1, ""), (2, "import sys; sys.stdin.readline()"):
+        project.write("held.pyx", f"def answer(): return {answer}\n")
+        project.write("first.py", first)
+        with ended(project.start("main.py", env=env)) as process:
+            # The second time, the program does not get to the import before it is told to.
+            held.wait_until_it_runs()
+            held.release()
+            assert process.communicate("go on\n")[0] == f"{answer}\n"
+    assert project.compiles() == ["held", "held"]
+
+
 def test_an_edit_between_build_ahead_and_import_is_seen(
     project: Project, worker: warm.Worker
 ) -> None:

@@ -107,21 +107,30 @@ class _Thread(threading.local):
 _this_thread = _Thread()
 
 
-def run_all(commands: Sequence[Command], jobs: int) -> list[Finished]:
+def run_all(
+    commands: Sequence[Command], jobs: int, meanwhile: Callable[[], None] = lambda: None
+) -> list[Finished]:
     """Run commands, up to `jobs` at once.
+
+    Args:
+        commands: The commands.
+        jobs: How many may run at once.
+        meanwhile: Called when the first of them run, before they are waited for.
 
     Raises:
         OSError: If a command cannot be started.
     """
     crew = _this_thread.crew
     if crew is not None:
-        return _run_all(crew, commands, jobs)
+        return _run_all(crew, commands, jobs, meanwhile)
     crew = _Crew()
     with _ended_with_us(crew):
-        return _run_all(crew, commands, jobs)
+        return _run_all(crew, commands, jobs, meanwhile)
 
 
-def _run_all(crew: _Crew, commands: Sequence[Command], jobs: int) -> list[Finished]:
+def _run_all(
+    crew: _Crew, commands: Sequence[Command], jobs: int, meanwhile: Callable[[], None]
+) -> list[Finished]:
     waiting = list(enumerate(commands))
     running: dict[int, _Running] = {}
     finished: dict[int, Finished] = {}
@@ -131,6 +140,8 @@ def _run_all(crew: _Crew, commands: Sequence[Command], jobs: int) -> list[Finish
                 index, command = waiting.pop(0)
                 running[index] = _Running(command)
                 running[index].start(crew)
+            if not finished:
+                meanwhile()
             first = next(iter(running))
             finished[first] = running[first].wait()
             del running[first]

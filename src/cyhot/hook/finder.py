@@ -99,7 +99,10 @@ class Finder:
                 break  # what is in none but the first takes the long way
         if fullname.partition(".")[0] in _NEVER or get_ident() in self._resolving:
             return None
-        settings = self._settings or self.settings
+        settings = self._settings
+        if settings is None:
+            settings = self.settings
+            self.session.program.begin(fullname)
         exclude, include = settings.values.get("exclude"), settings.strings("include")
         if exclude and matches(settings.strings("exclude"), fullname):
             return None

@@ -73,6 +73,7 @@ class Loader(ExtensionFileLoader):
         from ..worker.client import ensure
 
         image = ensure(request, hit, self._wanted_next)
+        self.session.program.note(self.source)
         self._needs = needs_of(image)
         return image
 

@@ -22,6 +22,7 @@ from ..settings import (
     read_pyproject,
     resolve,
 )
+from .beforehand import Program
 from .known import Known
 
 TYPE_CHECKING = False
@@ -49,6 +50,7 @@ class Session:
     Attributes:
         recent: Gives the observers of import statements.
         known: The modules that were found unchanged before.
+        program: What was built for the program that runs.
     """
 
     def __init__(self, installed: dict[str, object], origin: str = "install()") -> None:
@@ -62,6 +64,7 @@ class Session:
         self._resolved: dict[str, tuple[Tables, Settings]] = {}
         self._around: tuple[Settings, object, Surroundings, Store] | None = None
         self.known = Known(self)
+        self.program = Program(self)
 
     def text(self) -> str:
         """All that the settings of modules are made of, besides pyproject.toml."""
