@@ -27,8 +27,9 @@ ENVIRONMENT = (
     "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "LD_RUN_PATH",
     "COMPILER_PATH", "GCC_EXEC_PREFIX", "MACOSX_DEPLOYMENT_TARGET", "SDKROOT", "ARCHFLAGS",
     "SOURCE_DATE_EPOCH", "INCLUDE", "LIB", "LIBPATH", "CL", "_CL_",
+    "CCC_OVERRIDE_OPTIONS", "NIX_CFLAGS_COMPILE", "NIX_CFLAGS_LINK", "NIX_LDFLAGS",
 )  # fmt: skip
-"""Environment variables that setuptools or a C compiler reads."""
+"""Environment variables that setuptools, a C compiler or a system's wrapper around it reads."""
 
 KeyParts = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 """Named groups of (name, value) pairs; comparing two of them says why a key is another."""

@@ -88,9 +88,26 @@ def identify(kind: str, request: str, path: str) -> str:
     if kind == "package":
         with open(path, encoding="utf-8", errors="replace") as file:
             found = re.search(r"^__version__ = [\"'](.+?)[\"']", file.read(), re.MULTILINE)
-        version = found[1] if found else _installed_version(request.partition("/")[0])
-        return f"{request.partition('/')[0]} {version} {hash_file(path)}"
+        name = request.partition("/")[0]
+        version = found[1] if found else _installed_version(name)
+        installed = _installed_files(name, path.removesuffix(request.replace("/", os.sep)))
+        content = digest(f"{hash_file(path)}{installed}".encode()) if installed else hash_file(path)
+        return f"{name} {version} {content}"
     return _program_ident(path, _settled_hash(path))
+
+
+def _installed_files(package: str, folder: str) -> str:
+    """The content hash of the list of a package's files, which has theirs; `""` if there is none.
+
+    A development version is installed again and again under one version.
+    """
+    start = f"{package.casefold()}-"
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.casefold().startswith(start))
+    except OSError:
+        return ""
+    found = (os.path.join(folder, name, "RECORD") for name in names if name.endswith(".dist-info"))
+    return "".join(map(hash_file, found))
 
 
 _hashes: dict[tuple[str, FileSig], str] = {}
