@@ -16,6 +16,8 @@ from faulty_worker import BEHAVIOURS
 from held import HeldCompiler, ended
 from support import FOO, Project, clean_environment
 
+from cyhot.building.observe import Observer
+from cyhot.worker.place import socket_path
 from cyhot.worker.protocol import BrokenLine, receive
 
 IMPORT = "import cyhot; cyhot.install(); import foo; print(foo.sqr(3))"
@@ -45,6 +47,16 @@ def test_a_build_is_done_by_the_worker(project: Project, worker: warm.Worker) ->
     assert worker.status()["builds"] == before + 1
     assert warm.use(project, IMPORT, worker).compiles == []
     assert worker.status()["builds"] == before + 1
+
+
+def test_all_names_of_one_python_share_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`cyhot worker status` runs under python3 where the program runs under python."""
+    before = socket_path(Observer())
+    (tmp_path / "python3").symlink_to(os.path.realpath(sys.executable))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python3"))
+    assert socket_path(Observer()) == before != ""
 
 
 def test_every_edit_is_seen(project: Project, worker: warm.Worker) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import read_source
 from .inputs import Prober, glob_row, merged_rows
+from .noted import Noted
 from .observe import CYTHON, FileSig, Observer, file_sig, hash_file, is_young
 from .recipe import KeyParts, image_digest
 from .record import Closure, DirRow, FileRow, Record, ToolRow, differences, split_names
@@ -385,6 +386,7 @@ class Gathering:
         for file, _content in attempt.special.inputs:
             relation = ("of", path) if file == special else ("imported by", special)
             inputs.read([Read(file, *relation)])
+        _add_noted(inputs, attempt.special.noted, special)
         if os.path.exists(listing):
             inputs.read([Read(listing, "of", path)])
         for pattern, via in attempt.depends:
@@ -393,6 +395,16 @@ class Gathering:
             else:
                 inputs.package_file(pattern, via)
         inputs.read(Read(source, "compiled with", path) for source in attempt.spec.sources)
+
+
+def _add_noted(inputs: Inputs, noted: Noted, special: str) -> None:
+    """Add what a ``.pyxbld`` looked at."""
+    files, paths, patterns, variables = noted
+    inputs.read(Read(path, "read by", special) for path, _content in files)
+    for path, _there in paths:
+        inputs.prober.exists(path)
+    inputs.globs += [pattern for pattern, _named in patterns]
+    inputs.tools += [("variable", name) for name, _value in variables]
 
 
 def _headers(attempt: Attempt, inputs: Inputs, own: dict[str, str]) -> list[Read]:
@@ -494,10 +506,10 @@ def find_change(
         if (kind, subject) != ("tool", CYTHON[1]):  # making it anew would not help: `tool_rows`
             return subject
     contents = dict(inputs.contents())
-    source = (attempt.source.path, attempt.content)
-    for path, content in (source, *attempt.special.inputs):
-        if contents.get(path) != content:
-            return path
+    if contents.get(attempt.source.path) != attempt.content:
+        return attempt.source.path
+    if path := attempt.special.changed():
+        return path
     for path in _written_meanwhile(inputs, attempt):
         # It may have been something else in between: it has to be met twice with one content.
         if seen.get(path) != contents[path]:

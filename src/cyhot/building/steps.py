@@ -28,7 +28,7 @@ from .diagnose import compiler_diagnostics
 from .header import read_header
 from .inputs import Prober
 from .instrument import FOREIGN, HEADERS, VERSION, instrument
-from .observe import LAUNCHERS, FileSig, find_package, hash_file
+from .observe import LAUNCHERS, FileSig, hash_file
 from .packages import cimported_packages, get_include, header_folders, numpy_include
 from .prepare import Want, has_failed
 from .pyxbld import Special, special_build
@@ -134,6 +134,7 @@ class Attempt:
             CompileError: If the source, its ``.pyxbld`` or the generated C has errors.
             StoreError: If the disk is full.
         """
+        self._require_cython()
         self._read_own_words()
         with self._phase("transpile"):
             self.result = self._transpile()
@@ -158,6 +159,17 @@ class Attempt:
             yield
         finally:
             self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter() - began
+
+    def _require_cython(self) -> None:
+        try:
+            import Cython  # noqa: F401
+        except ModuleNotFoundError as error:
+            if error.name != "Cython":
+                raise
+            raise self._failure(
+                "it has to be compiled, and Cython is not installed",
+                hint=f"pip install cython (into {sys.prefix})",
+            ) from None
 
     # What the source says --------------------------------------------------------------------
 
@@ -316,9 +328,9 @@ class Attempt:
             self.depends.append((version, "numpy"))
         names = [u.name for u in result.lookups if u.suffix == ".pxd" and u.result]
         for package in cimported_packages(names, spec.name):
-            folders = get_include(package, self.store, self.folder)
+            folders, files = get_include(package, self.store, self.folder)
             spec = spec.with_list("include_dirs", folders)
-            self.depends.append((os.path.join(find_package(package), "__init__.py"), package))
+            self.depends += [(file, package) for file in files]
         self.spec = self._with_openmp(spec)
 
     def _with_openmp(self, spec: BuildSpec) -> BuildSpec:
@@ -593,14 +605,20 @@ class Attempt:
         return next(opened, os.path.normpath(os.path.join(self.folder, name)))
 
     def _cannot_run(self, command: Command, error: OSError) -> CompileError:
+        return self._failure(
+            f"{command.args[0]} cannot be run: {error.strerror}",
+            hint="check the setting launcher and the variables CC and CXX",
+        )
+
+    def _failure(self, message: str, *, hint: str) -> CompileError:
         diagnostic = Diagnostic(
             path=self.source.path,
             line=None,
             column=None,
             severity="error",
-            message=f"{command.args[0]} cannot be run: {error.strerror}",
+            message=message,
             stage="compiler",
-            hint="check the setting launcher and the variables CC and CXX",
+            hint=hint,
         )
         return CompileError([diagnostic], name=self.source.name, path=self.source.path)
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CompileError, Diagnostic
+from ..settings import placed_folders
 from .commands import run
 from .observe import (
     LAUNCHERS,
@@ -87,7 +88,11 @@ def identify(kind: str, request: str, path: str) -> str:
     content = _settled_hash(path)
     if kind == "package":
         package = request.partition("/")[0]
-        return f"{package} {_package_version(package, path, content)} {content}"
+        version = _package_version(package, path, content)
+        installed = _installed_files(package, path.removesuffix(request.replace("/", os.sep)))
+        if installed:
+            content = digest(f"{content}{installed}".encode())
+        return f"{package} {version} {content}"
     return _program_ident(path, content)
 
 
@@ -100,6 +105,20 @@ def _package_version(package: str, path: str, content: str) -> str:
     with open(path, encoding="utf-8", errors="replace") as file:
         found = _VERSION.search(file.read())
     return found[1] if found else _installed_version(package)
+
+
+def _installed_files(package: str, folder: str) -> str:
+    """The content hash of the list of a package's files, which has theirs; `""` if there is none.
+
+    A development version is installed again and again under one version.
+    """
+    start = f"{package.casefold()}-"
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.casefold().startswith(start))
+    except OSError:
+        return ""
+    found = (os.path.join(folder, name, "RECORD") for name in names if name.endswith(".dist-info"))
+    return "".join(map(_settled_hash, found))
 
 
 _hashes: dict[tuple[str, FileSig], str] = {}
@@ -159,13 +178,19 @@ def find_compiler(cplus: bool, environ: Mapping[str, str]) -> Compiler | None:
 def _candidates(cplus: bool, environ: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
     name = _variable(cplus)
     if environ.get(name):
-        yield tuple(shlex.split(environ[name]))
+        yield tuple(map(_placed_program, shlex.split(environ[name])))
         return
     configured = sysconfig.get_config_var(name)
     if configured:
         yield tuple(shlex.split(configured))
     for usual in ("c++", "g++", "clang++") if cplus else ("cc", "gcc", "clang"):
         yield (usual,)
+
+
+def _placed_program(word: str) -> str:
+    """A program's path absolute: it is called in another folder. Other words as they are."""
+    relative = os.sep in word and not os.path.isabs(word)
+    return os.path.abspath(word) if relative and os.path.isfile(word) else word
 
 
 def _variable(cplus: bool) -> str:
@@ -283,7 +308,12 @@ def compile_flags(
 def _own_flags(cplus: bool, environ: Mapping[str, str]) -> list[str]:
     """The user's own options; for C++ those for C, where there are none."""
     own = (cplus and environ.get("CXXFLAGS")) or environ.get("CFLAGS", "")
-    return shlex.split(f"{own} {environ.get('CPPFLAGS', '')}")
+    return _words(f"{own} {environ.get('CPPFLAGS', '')}")
+
+
+def _words(variable: str) -> list[str]:
+    """The options in a variable. Compilers run in a folder of ours, not in the user's."""
+    return list(placed_folders(shlex.split(variable), os.path.abspath))
 
 
 _OPTIMIZED = re.compile(r"-O.*")
@@ -333,7 +363,7 @@ def link_command(
     options = words if given else [*compiler.command, *_link_options(words)]
     if profile == "dev":
         options = [word for word in options if not _SLOW.fullmatch(word)]
-    return [*options, *shlex.split(environ.get("LDFLAGS", "")), *_own_flags(cplus, environ)]
+    return [*options, *_words(environ.get("LDFLAGS", "")), *_own_flags(cplus, environ)]
 
 
 def _link_options(words: list[str]) -> list[str]:
