@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 
 from cyhot.building import steps
 from cyhot.building.prepare import Want, prepare
@@ -20,8 +21,8 @@ def watch() -> None:
     """Note the builds of this process from now on."""
     run = steps.Attempt.run
 
-    def watched(attempt: steps.Attempt) -> None:
-        run(attempt)
+    def watched(attempt: steps.Attempt, *meanwhile: Callable[[], None]) -> None:
+        run(attempt, *meanwhile)
         wants.extend(attempt.wants)
         attempts.append(attempt)
 

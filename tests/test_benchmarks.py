@@ -10,6 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import edit_rerun
 import floor
 import pytest
 import speed
@@ -148,6 +149,13 @@ def test_every_peer_says_how_it_builds_every_module() -> None:
     for tool in PEERS.values():
         for subject in SUBJECTS.values():
             assert not tool.covers(subject) or "print('answer'" in tool.files(subject)["main.py"]
+
+
+def test_the_short_benchmark_asks_for_what_there_is() -> None:
+    options = speed.parse_arguments([*edit_rerun.CHOSEN, "--flows", "edited"])
+    assert options.tools == ["cyhot", "pyximport", "setup.py"]
+    assert options.modules == ["foo", "matmul"]
+    assert options.flows == ["edited"]  # what is said last holds
 
 
 def test_a_missing_peer_ends_the_run_and_names_the_extra(

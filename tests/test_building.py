@@ -412,6 +412,36 @@ def test_the_include_folder_of_a_cimported_package_is_asked_for(project: Project
     assert run(project, program, env=env).stdout == "6\n"
 
 
+def test_include_folders_that_another_module_of_a_package_names_are_followed(
+    project: Project,
+) -> None:
+    """What could not be asked for is said, and asked for again."""
+    project.write("fake/__init__.pxd", 'cdef extern from "fake.h":\n    enum: FAKE\n')
+    project.write("fake/__init__.py", "from ._place import get_include\n")
+    for number in (1, 2):
+        project.write(f"inc{number}/fake.h", f"enum {{FAKE = {number}}};\n")
+    project.write("foo.pyx", "cimport fake\nfake_ = fake.FAKE\n")
+    program = "import foo; print(foo.fake_)"
+    done = project.run(f"import cyhot; cyhot.install()\n{program}", check=False)
+    assert "fake.get_include() could not be asked for its include folder" in done.stderr, done
+    assert "No module named 'fake._place'" in done.stderr
+
+    for number in (1, 2):
+        project.write(
+            "fake/_place.py",
+            f"def get_include():\n    return {str(project / f'inc{number}')!r}\n",
+        )
+        assert run(project, program).stdout == f"{number}\n"
+
+
+def test_without_cython_what_to_do_is_said(project: Project) -> None:
+    project.write("foo.pyx", "x = 1\n")
+    program = "import cyhot, sys; cyhot.install(); sys.modules['Cython'] = None; import foo"
+    told = project.run(program, check=False).stderr
+    assert "foo.pyx: error: it has to be compiled, and Cython is not installed" in told
+    assert "hint: pip install cython" in told
+
+
 def test_numpy_needs_no_include_dirs(project: Project) -> None:
     pytest.importorskip("numpy")
     project.write(

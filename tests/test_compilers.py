@@ -85,6 +85,26 @@ def test_cc_and_cxx_may_have_arguments(project: Project) -> None:
     assert done.stdout == "1 2\n", done
 
 
+def test_variables_may_name_what_is_below_the_working_folder(project: Project) -> None:
+    """As setuptools takes them. Another working folder is another compiler and another header."""
+    project.write("m.pyx", 'cdef extern from "n.h":\n    enum: N, CC\nn = (CC, N)\n')
+    for number, folder in enumerate(("a", "b")):
+        project.write(f"{folder}/inc/n.h", f"#define N {number}")
+        cc = project.write(f"{folder}/mycc", f'#!/bin/sh\nexec gcc -DCC={number} "$@"\n')
+        cc.chmod(0o755)
+    program = """
+import os, sys
+sys.path[0] = os.getcwd()
+os.chdir(sys.argv[1])
+import cyhot; cyhot.install()
+import m; print(*m.n)
+"""
+    env = {"CC": "./mycc", "CFLAGS": "-O0 -Iinc"}
+    told = [project.run(program, folder, env=env).stdout for folder in ("a", "b", "a")]
+    assert told == ["0 0\n", "1 1\n", "0 0\n"]
+    assert project.compiles() == ["m", "m"]
+
+
 def test_c_flags_hold_for_cplusplus_unless_it_has_its_own(project: Project) -> None:
     project.write(
         "foo.pyx", "# distutils: language=c++\ncdef extern from *:\n    enum: ARG\narg = ARG\n"

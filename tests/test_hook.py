@@ -277,6 +277,30 @@ def test_a_package_with_both_inits_takes_the_pyx(project: Project) -> None:
     assert answers(project, "import pkg; print(json.dumps(pkg.x))", env=FAST) == "pyx"
 
 
+def test_a_package_with_an_init_pyx_wins_over_a_module_of_its_name(project: Project) -> None:
+    """As a package with an ``__init__.py`` does; and what is passed over is said."""
+    project.write("pkg/__init__.pyx", "x = 'pyx'\n")
+    project.write("pkg.py", "x = 'py'\n")
+    code = """
+        import warnings
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            import pkg
+        print(json.dumps([pkg.x, *(str(w.message) for w in seen)]))
+    """
+    found, warning = answers(project, code, env=FAST)  # type: ignore[misc]
+    assert found == "pyx" and str(project / "pkg.py") in warning
+
+
+def test_a_traceback_of_an_error_in_a_source_ends_at_the_import(project: Project) -> None:
+    """Which of cyhot's functions found it is in the way of what is wrong."""
+    project.write("foo.pyx", "x = no_such_name\n")
+    project.write("main.py", "import cyhot; cyhot.install()\nimport foo\n")
+    told = project.run("main.py", check=False).stderr
+    assert "foo.pyx:1:5: error: undeclared name not builtin: no_such_name" in told
+    assert told.count("  File ") == 1, told
+
+
 def test_an_earlier_path_entry_wins_over_a_pyx_in_a_later_one(project: Project) -> None:
     project.write("first/mod.py", "x = 'first'\n")
     project.write("second/mod.pyx", "x = 'second'\n")

@@ -43,6 +43,10 @@ def test_the_first_article_edited_and_run_again(project: Project) -> None:
         f"{project / image} 27\n"
     )
 
+    # The command does not know what main.py says in install(), and says so.
+    why = "import sys, cyhot.cli; sys.argv[1:] = ['why', 'foo']; cyhot.cli.main()"
+    assert "what a program says in install() holds in that program" in project.run(why).stderr
+
     # A source that does not compile leaves it as it was, and does not fall back on it.
     before = (project / image).read_bytes()
     project.write("foo.pyx", "cpdef int sqr(int x):\n    return x *\n")

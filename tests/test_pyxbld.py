@@ -297,3 +297,56 @@ def test_a_pyxdep_names_files_by_pattern(project: Project) -> None:
     assert run(project, PRINT).compiles == ["foo"]
     after = (project / "foo.pyx").stat()
     assert (after.st_mtime_ns, after.st_ctime_ns) == (before.st_mtime_ns, before.st_ctime_ns)
+
+
+LOOKS = """
+    import glob, os, pathlib
+    from setuptools import Extension
+    here = pathlib.Path(__file__).parent
+    def make_ext(modname, pyxfilename):
+        size = {}
+        return Extension(modname, [pyxfilename], define_macros=[("SIZE", str(size))])
+    """
+
+
+@pytest.mark.parametrize(
+    ("look", "change"),
+    [
+        ("(here / 'size.txt').read_text().strip()", "size.txt"),
+        ("os.path.exists(here / 'big') + 1", "big"),
+        ("len(glob.glob(str(here / 'parts' / '*.c')))", "parts/b.c"),
+        ("len(list((here / 'parts').glob('*.c')))", "parts/b.c"),
+        ("len(os.listdir(here / 'parts'))", "parts/b.c"),
+        ("os.environ.get('FOO_SIZE', '1')", "FOO_SIZE"),
+    ],
+)
+def test_what_it_looks_at_is_an_input_of_it(project: Project, look: str, change: str) -> None:
+    """A file, a folder, a variable: what a .pyxbld reads decides how the module is built."""
+    project.write("foo.pyx", SIZE.format(""))
+    project.write("size.txt", "1")
+    project.write("parts/a.c", "")
+    counted(project, LOOKS.format(look))
+    assert run(project, PRINT).stdout == "1\n"
+    project.write("other.txt", "nobody asks for it")
+    done = run(project, PRINT, OTHER="nobody asks for it")
+    assert (done.stdout, done.compiles, runs(project)) == ("1\n", [], 1), done
+
+    env = {"FOO_SIZE": "2"} if change == "FOO_SIZE" else {}
+    if not env:
+        project.write(change, "2")
+    done = run(project, PRINT, **env)
+    assert (done.stdout, done.compiles) == ("2\n", ["foo"]), done
+
+
+def test_a_variable_that_a_pyxbld_reads_is_told_as_the_reason(project: Project) -> None:
+    """And who hands all variables on to a program depends on none of them."""
+    project.write("foo.pyx", SIZE.format(""))
+    program = (
+        "import subprocess, sys; subprocess.run([sys.executable, '-c', ''], env={**os.environ})"
+    )
+    project.write("foo.pyxbld", LOOKS.format("os.environ['FOO_SIZE']") + f"\n    {program}\n")
+    assert run(project, PRINT, FOO_SIZE="1").stdout == "1\n"
+    done = run(project, "print(*cyhot.why('foo'))", FOO_SIZE="2", OTHER="1")
+    assert done.stdout.strip().endswith(
+        "foo.pyx: will be rebuilt because environment variable FOO_SIZE is 2, before 1"
+    ), done

@@ -117,6 +117,13 @@ def test_variables_are_text_for_values(name: str, text: str, value: object) -> N
     assert from_environment({f"CYHOT_{name}": text}, "/") == {name.lower(): value}
 
 
+def test_a_language_level_may_be_text_as_cython_takes_it() -> None:
+    """``pyximport.install(language_level="3")`` is what many programs say."""
+    assert check("here", {"language_level": "3"}, "/") == {"language_level": 3}
+    with pytest.raises(SettingsError, match="language_level takes one of 2, 3, '3str', not '4'"):
+        check("here", {"language_level": "4"}, "/")
+
+
 def test_macros_may_be_written_in_three_ways() -> None:
     ways = ({"A": "1", "B": None}, ["A=1", "B"], [("A", "1"), ("B", None)])
     values = [check("here", {"define_macros": way}, "/")["define_macros"] for way in ways]
@@ -127,6 +134,14 @@ def test_relative_paths_are_relative_to_where_they_are_written() -> None:
     values = check("here", {"include_dirs": ["inc", "/abs", "~/x"], "build_dir": "b"}, "/base")
     assert values["include_dirs"] == ("/base/inc", "/abs", os.path.expanduser("~/x"))
     assert values["build_dir"] == "/base/b"
+
+
+def test_folders_among_arguments_are_relative_to_where_they_are_written() -> None:
+    """The compiler runs somewhere else; there `-Iinc` would be nothing."""
+    words = ["-Iinc", "-I", "inc", "-isystem", "/abs", "-I=usr", "-O2", "-Linc", "inc"]
+    placed = ("-I/base/inc", "-I", "/base/inc", "-isystem", "/abs", "-I=usr", "-O2", "-L/base/inc")
+    for name in ("extra_compile_args", "extra_link_args"):
+        assert check("here", {name: words}, "/base")[name] == (*placed, "inc")
 
 
 def test_module_tables_hold_for_the_modules_that_match() -> None:

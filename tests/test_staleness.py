@@ -389,6 +389,28 @@ def test_an_upgraded_cython_is_noticed(m: Module, tmp_path: Path) -> None:
     assert f"Cython is now Cython 99.0, before Cython {Cython.__version__}" in m.why()
 
 
+def test_another_cython_of_the_same_version_is_noticed(m: Module, tmp_path: Path) -> None:
+    """A development version is installed again without getting another number."""
+    import Cython
+
+    installed = tmp_path / "installed"
+    shutil.copytree(Path(Cython.__file__).parent, installed / "Cython", copy_function=os.symlink)
+    files = installed / f"cython-{Cython.__version__}.dist-info" / "RECORD"
+    files.parent.mkdir()
+    shadow = installed / "Cython" / "Shadow.py"
+    m.env["PYTHONPATH"] = str(installed)
+    m.write("m.pyx", "value = 1")
+    for content in (
+        "Cython/Compiler/Nodes.py,sha256=a,1\n",
+        "Cython/Compiler/Nodes.py,sha256=b,1\n",
+    ):
+        files.write_text(content, encoding="utf-8")
+        shadow.unlink()
+        shutil.copy(Path(Cython.__file__).with_name("Shadow.py"), shadow)
+        assert m.built() == "1"
+    assert m.kept() == "1"
+
+
 def test_what_a_process_builds_after_cython_was_upgraded_below_it_is_built_again(
     m: Module, tmp_path: Path
 ) -> None:

@@ -16,6 +16,8 @@ from faulty_worker import BEHAVIOURS
 from held import HeldCompiler, ended
 from support import FOO, Project, clean_environment
 
+from cyhot.building.observe import Observer
+from cyhot.worker.place import socket_path
 from cyhot.worker.protocol import BrokenLine, receive
 
 IMPORT = "import cyhot; cyhot.install(); import foo; print(foo.sqr(3))"
@@ -45,6 +47,16 @@ def test_a_build_is_done_by_the_worker(project: Project, worker: warm.Worker) ->
     assert worker.status()["builds"] == before + 1
     assert warm.use(project, IMPORT, worker).compiles == []
     assert worker.status()["builds"] == before + 1
+
+
+def test_all_names_of_one_python_share_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`cyhot worker status` runs under python3 where the program runs under python."""
+    before = socket_path(Observer())
+    (tmp_path / "python3").symlink_to(os.path.realpath(sys.executable))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python3"))
+    assert socket_path(Observer()) == before != ""
 
 
 def test_every_edit_is_seen(project: Project, worker: warm.Worker) -> None:
@@ -139,6 +151,23 @@ def test_a_package_is_built_from_its_first_import_on(project: Project, worker: w
     assert run.stdout == "2\nabc\n"
     assert sorted(run.compiles) == ["pkg.a", "pkg.b", "pkg.c"]
     assert worker.status()["builds"] == before + 3
+
+
+def test_an_edited_module_is_built_while_the_program_imports_others(
+    project: Project, worker: warm.Worker, held: HeldCompiler
+) -> None:
+    env = {**worker.env, **held.env}
+    program = "import cyhot; cyhot.install(); import first, held; print(held.answer())"
+    project.write("main.py", program)
+    for answer, first in (1, ""), (2, "import sys; sys.stdin.readline()"):
+        project.write("held.pyx", f"def answer(): return {answer}\n")
+        project.write("first.py", first)
+        with ended(project.start("main.py", env=env)) as process:
+            # The second time, the program does not get to the import before it is told to.
+            held.wait_until_it_runs()
+            held.release()
+            assert process.communicate("go on\n")[0] == f"{answer}\n"
+    assert project.compiles() == ["held", "held"]
 
 
 def test_an_edit_between_build_ahead_and_import_is_seen(

@@ -40,8 +40,8 @@ BUILD: dict[str, tuple[object, object]] = {
     "libraries": ("strings", ()),
     "define_macros": ("macros", ()),
     "undef_macros": ("strings", ()),
-    "extra_compile_args": ("strings", ()),
-    "extra_link_args": ("strings", ()),
+    "extra_compile_args": ("arguments", ()),
+    "extra_link_args": ("arguments", ()),
     "standalone": ("bool", False),
     "optimize": ("bool", True),
 }
@@ -159,6 +159,8 @@ def check(origin: str, raw: Mapping[str, object], base: str) -> dict[str, object
 def _coerce(kind: object, value: object, base: str) -> object:
     """`value` as its setting's type; None where it is not of that type."""
     if isinstance(kind, tuple):
+        if isinstance(value, str) and value.isdecimal() and value not in kind:
+            value = int(value)  # language_level="3", as Cython takes it
         return value if value in kind and type(value) in map(type, kind) else None
     return _COERCE[str(kind)](value, base)
 
@@ -184,6 +186,38 @@ def _strings(value: object, base: str) -> object:
     if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
         return tuple(value)
     return None
+
+
+def _arguments(value: object, base: str) -> object:
+    words = _strings(value, base)
+    if not isinstance(words, tuple):
+        return None
+    return placed_folders(words, lambda path: str(_path(path, base)))
+
+
+_FOLDER_OPTIONS = ("-iquote", "-isystem", "-idirafter", "-I", "-L")
+
+
+def placed_folders(words: Iterable[str], place: Callable[[str], str]) -> tuple[str, ...]:
+    """Arguments for a compiler, with the folders that they name absolute.
+
+    Args:
+        words: The arguments.
+        place: Makes a path absolute.
+    """
+    placed: list[str] = []
+    waits = False
+    for word in words:
+        option = next((name for name in _FOLDER_OPTIONS if word.startswith(name)), None)
+        if waits:
+            placed.append(place(word))
+            waits = False
+        elif option is None or word.startswith("=", len(option)):
+            placed.append(word)  # "=" starts a folder below the compiler's sysroot
+        else:
+            waits = word == option  # the folder is the next word
+            placed.append(word if waits else option + place(word[len(option) :]))
+    return tuple(placed)
 
 
 def _paths(value: object, base: str) -> object:
@@ -248,6 +282,7 @@ _COERCE: dict[str, Callable[[object, str], object]] = {
     "string": _string,
     "path": _path,
     "strings": _strings,
+    "arguments": _arguments,
     "paths": _paths,
     "macros": _macros,
     "table": _table,
@@ -287,7 +322,7 @@ def _parse(kind: object, text: str) -> object:
         return _WORDS.get(text.lower(), text)
     if kind == "paths":
         return text.split(os.pathsep)
-    if kind in ("strings", "macros"):
+    if kind in ("strings", "arguments", "macros"):
         from shlex import split
 
         return split(text)

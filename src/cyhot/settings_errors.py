@@ -19,6 +19,7 @@ _TYPES = {
     "string": "a string",
     "path": "a path",
     "strings": "a string or a list of strings",
+    "arguments": "a string or a list of strings",
     "paths": "a path or a list of paths",
     "macros": 'a table of names and values, or a list of "NAME" or "NAME=value"',
     "table": "a table",

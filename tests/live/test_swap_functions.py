@@ -298,6 +298,28 @@ RUNNING = """
 """
 
 
+DEFAULTS = """
+    def view(double[:] x=None, *, int n=VERSION):
+        return VERSION, x is None, n
+
+    def integral(long k=2 ** 40 + VERSION, double d=VERSION):
+        return VERSION, k, d
+"""
+
+
+def test_defaults_that_are_c_values(live: Live) -> None:
+    """They lie in an object that the collector does not know: reloading such a module crashed."""
+    m = live.load(m=version(DEFAULTS, 1))
+    view, integral = m.view, m.integral
+    for number in range(2, 12):
+        live.swap(m=version(DEFAULTS, number))
+        assert (view(), integral()) == (
+            (number, True, number),
+            (number, 2**40 + number, float(number)),
+        )
+        gc.collect()
+
+
 def test_frames_in_flight(live: Live) -> None:
     m = live.load(m=version(RUNNING, 1))
     from m import C, P, agen, captures, delegating, gen, sleeps

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import read_source
 from .inputs import Prober, glob_row, merged_rows
+from .noted import Noted
 from .observe import CYTHON, FileSig, Observer, file_sig, hash_file, is_young
 from .recipe import KeyParts, image_digest
 from .record import Closure, DirRow, FileRow, Record, ToolRow, differences, split_names
@@ -73,6 +74,10 @@ class Inputs:
         self.tools: list[tuple[str, str]] = []
         self.prober = Prober()
         self.missing: list[str] = []
+
+    def knows(self, contents: Known) -> None:
+        """Take note of contents that need not be hashed."""
+        self._known = self._known | contents
 
     def is_system(self, path: str) -> bool:
         """Whether a file or folder belongs to an installation."""
@@ -186,9 +191,12 @@ def extern_headers(texts: dict[str, str]) -> dict[str, str]:
     """Base names of the headers in ``cdef extern from`` blocks, and the files that have them."""
     found: dict[str, str] = {}
     for path, text in texts.items():
-        for name in re.findall(r"extern\s+from\s+[\"']<?([^\"'>]+)>?[\"']", text):
+        for name in _EXTERN.findall(text):
             found.setdefault(os.path.basename(name), path)
     return found
+
+
+_EXTERN = re.compile(r"extern\s+from\s+[\"']<?([^\"'>]+)>?[\"']")
 
 
 def probe_headers(
@@ -216,7 +224,16 @@ _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.MULTILINE)
 _HAS_INCLUDE = re.compile(r'__has_include\w*\s*\(\s*["<]([^">\n]+)[">]')
 
 
-def probe_includes(prober: Prober, texts: dict[str, str], chain: Sequence[str]) -> None:
+Asked = tuple[list[str], list[str]]
+"""What a C text includes in quotes, and what it asks ``__has_include`` for."""
+
+
+def _asked_for(text: str) -> Asked:
+    quoted = _INCLUDE.findall(text) if "include" in text else []
+    return quoted, _HAS_INCLUDE.findall(text) if "__has_include" in text else []
+
+
+def probe_includes(prober: Prober, asked: Mapping[str, Asked], chain: Sequence[str]) -> None:
     """Note where the compiler looked for what C texts include in quotes, or only ask for.
 
     A quoted name is looked for beside the file that includes it first, which no option says; and
@@ -224,14 +241,14 @@ def probe_includes(prober: Prober, texts: dict[str, str], chain: Sequence[str]) 
 
     Args:
         prober: Takes the notes.
-        texts: The user's C files and headers, by path.
+        asked: What `_asked_for` found in the user's C files and headers, by path.
         chain: As for `probe_headers`.
     """
-    for path, text in texts.items():
+    for path, (quoted, perhaps) in asked.items():
         folder = os.path.dirname(path)
-        for name in _INCLUDE.findall(text):
+        for name in quoted:
             prober.exists(os.path.join(folder, name))
-        for name in _HAS_INCLUDE.findall(text):
+        for name in perhaps:
             for place in (folder, *chain):
                 if prober.exists(os.path.join(place, name)):
                     break
@@ -288,7 +305,8 @@ def include_chain(words: Sequence[str], environ: Mapping[str, str]) -> list[str]
 def named_files(words: Sequence[str]) -> list[str]:
     """Files that options name: linker scripts, profiles, response files, plugins."""
     start = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
-    parts = [part.lstrip("@") for word in words[start:] for part in re.split("[=,]", word)]
+    values = (word.replace(",", "=").split("=") for word in words[start:])
+    parts = [part.lstrip("@") for value in values for part in value]
     return [part for part in parts if os.path.isabs(part) and os.path.isfile(part)]
 
 
@@ -315,30 +333,78 @@ def _imported_cython() -> str:
 # The record ----------------------------------------------------------------------------------
 
 
-def collect(attempt: Attempt, known: Known) -> Inputs:
-    """All inputs of an attempt, with how each was reached."""
-    path, stem = attempt.source.path, attempt.stem
-    special, listing = f"{stem}.pyxbld", f"{stem}.pyxdep"
-    folders = (*attempt.can.system_dirs, os.path.dirname(attempt.result.standard))
-    prepared = {(path, sig): content for path, (sig, content) in attempt.known.items()}
-    inputs = Inputs(folders, known | prepared)
-    inputs.opened(attempt.result.opened)
-    for file, _content in attempt.special.inputs:
-        relation = ("of", path) if file == special else ("imported by", special)
-        inputs.read([Read(file, *relation)])
-    if os.path.exists(listing):
-        inputs.read([Read(listing, "of", path)])
-    for pattern, via in attempt.depends:
-        if os.path.isabs(via):
-            inputs.pattern(pattern, "listed by", via)
-        else:
-            inputs.package_file(pattern, via)
-    own = {p: read_source(p) or "" for p in attempt.read if not inputs.is_system(p)}
-    inputs.read(Read(source, "compiled with", path) for source in attempt.spec.sources)
-    inputs.read(_headers(attempt, inputs, own))
-    inputs.read(Read(file, "linked into", path) for file in attempt.linked)
-    _add_options(attempt, inputs, own)
-    return inputs
+class Gathering:
+    """Gathers what an image is made from, while the compiler and the linker run.
+
+    Attributes:
+        inputs: The files.
+        tools: The tools.
+        searched: Where Cython searched: the user's folders, and those of installations.
+        others: The same of all other searches but the linker's.
+    """
+
+    inputs: Inputs
+    tools: list[ToolRow]
+    searched: tuple[list[DirRow], list[DirRow]]
+    others: tuple[list[DirRow], list[DirRow]]
+
+    def __init__(self, attempt: Attempt, known: Known) -> None:
+        self.attempt = attempt
+        self._known = known
+        self._asked: dict[str, Asked] = {}
+        self._look = Observer()
+
+    def while_compiling(self) -> None:
+        """Gather all that is known beforehand."""
+        attempt = self.attempt
+        folders = (*attempt.can.system_dirs, os.path.dirname(attempt.result.standard))
+        inputs = self.inputs = Inputs(folders, self._known)
+        inputs.opened(attempt.result.opened)
+        self._add_named()
+        self.searched = inputs.dirs([attempt.result.prober])
+        self.tools = tool_rows((CYTHON, *attempt.tools), self._look)
+        # The C file's quoted names are looked for beside the source.
+        self._asked[attempt.source.path] = _asked_for(attempt.c_text)
+
+    def while_linking(self) -> None:
+        """Gather what the compiler told."""
+        if not self._asked:
+            self.while_compiling()  # not every compiler lets us
+        attempt, inputs = self.attempt, self.inputs
+        inputs.knows({(path, sig): content for path, (sig, content) in attempt.known.items()})
+        own = {p: read_source(p) or "" for p in attempt.read if not inputs.is_system(p)}
+        inputs.read(_headers(attempt, inputs, own))
+        self._asked |= {path: _asked_for(text) for path, text in own.items()}
+        _add_options(attempt, inputs, self._asked)
+        self.tools = tool_rows((CYTHON, *attempt.tools, *inputs.tools), self._look)
+        self.others = inputs.dirs([attempt.prober, inputs.prober])
+
+    def _add_named(self) -> None:
+        """Add the files that the source's own words name, with how each was reached."""
+        attempt, inputs, path = self.attempt, self.inputs, self.attempt.source.path
+        special, listing = f"{attempt.stem}.pyxbld", f"{attempt.stem}.pyxdep"
+        for file, _content in attempt.special.inputs:
+            relation = ("of", path) if file == special else ("imported by", special)
+            inputs.read([Read(file, *relation)])
+        _add_noted(inputs, attempt.special.noted, special)
+        if os.path.exists(listing):
+            inputs.read([Read(listing, "of", path)])
+        for pattern, via in attempt.depends:
+            if os.path.isabs(via):
+                inputs.pattern(pattern, "listed by", via)
+            else:
+                inputs.package_file(pattern, via)
+        inputs.read(Read(source, "compiled with", path) for source in attempt.spec.sources)
+
+
+def _add_noted(inputs: Inputs, noted: Noted, special: str) -> None:
+    """Add what a ``.pyxbld`` looked at."""
+    files, paths, patterns, variables = noted
+    inputs.read(Read(path, "read by", special) for path, _content in files)
+    for path, _there in paths:
+        inputs.prober.exists(path)
+    inputs.globs += [pattern for pattern, _named in patterns]
+    inputs.tools += [("variable", name) for name, _value in variables]
 
 
 def _headers(attempt: Attempt, inputs: Inputs, own: dict[str, str]) -> list[Read]:
@@ -349,16 +415,15 @@ def _headers(attempt: Attempt, inputs: Inputs, own: dict[str, str]) -> list[Read
     return [Read(p, *_asker(p, extern, main, includes)) for p in attempt.read]
 
 
-def _add_options(attempt: Attempt, inputs: Inputs, own: dict[str, str]) -> None:
+def _add_options(attempt: Attempt, inputs: Inputs, asked: Mapping[str, Asked]) -> None:
     """What follows from the command lines, wherever their options came from."""
     main = attempt.source.path
-    beside = {main: attempt.c_text}  # where the C file's quoted names are looked for
     for words in attempt.steps:
-        if words[0] == "cython":
+        if words[0] in ("cython", "instrument", "seldom"):
             continue
         chain = [os.path.dirname(main), *include_chain(words, os.environ)]
         probe_headers(inputs.prober, attempt.read, chain, attempt.can.system_dirs)
-        probe_includes(inputs.prober, {**own, **beside}, chain)
+        probe_includes(inputs.prober, asked, chain)
         inputs.read(Read(p, "named by an option of", main) for p in named_files(words))
         if _NATIVE & set(words):
             inputs.tools.append(("processor", "the processor (it was compiled for the native one)"))
@@ -368,15 +433,18 @@ def _add_options(attempt: Attempt, inputs: Inputs, own: dict[str, str]) -> None:
 
 
 def build_record(
-    parts: KeyParts, attempt: Attempt, reasons: tuple[str, ...], known: Known
-) -> tuple[Record, Closure, Inputs]:
-    """The record of an attempt's image, its system files, and the inputs of both."""
-    result, inputs = attempt.result, collect(attempt, known)
-    tools = tool_rows((CYTHON, *attempt.tools, *inputs.tools), Observer())
+    parts: KeyParts, gathered: Gathering, reasons: tuple[str, ...]
+) -> tuple[Record, Closure]:
+    """The record of an attempt's image, and its system files."""
+    attempt, inputs, tools = gathered.attempt, gathered.inputs, gathered.tools
+    result = attempt.result
+    inputs.read(Read(file, "linked into", attempt.source.path) for file in attempt.linked)
     # Where Cython searched has the module's own name in it, so no two modules would share it.
-    own_searched, searched = inputs.dirs([result.prober])
-    own_others, system = inputs.dirs([attempt.prober, inputs.prober])
-    own = merged_rows([*own_searched, *own_others])
+    own_searched, searched = gathered.searched
+    own_others, system = gathered.others
+    own_linked, system_linked = inputs.dirs([attempt.linked_prober])
+    own = merged_rows([*own_searched, *own_others, *own_linked])
+    system = merged_rows([*system, *system_linked])
     record = Record()
     record.as_of = record.built_at = attempt.began
     record.files = tuple(inputs.own.values())
@@ -401,7 +469,7 @@ def build_record(
     record.digest = image_digest(parts, identities, steps, inputs.contents())
     record.image = f"{record.digest[:2]}/{record.digest}/{os.path.basename(attempt.image)}"
     record.shared = ""
-    return record, inputs.closure(system, attempt.began), inputs
+    return record, inputs.closure(system, attempt.began)
 
 
 def _is_above(row: DirRow, attempt: Attempt) -> bool:
@@ -438,10 +506,10 @@ def find_change(
         if (kind, subject) != ("tool", CYTHON[1]):  # making it anew would not help: `tool_rows`
             return subject
     contents = dict(inputs.contents())
-    source = (attempt.source.path, attempt.content)
-    for path, content in (source, *attempt.special.inputs):
-        if contents.get(path) != content:
-            return path
+    if contents.get(attempt.source.path) != attempt.content:
+        return attempt.source.path
+    if path := attempt.special.changed():
+        return path
     for path in _written_meanwhile(inputs, attempt):
         # It may have been something else in between: it has to be met twice with one content.
         if seen.get(path) != contents[path]:

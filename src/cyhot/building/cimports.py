@@ -21,7 +21,7 @@ def leading_cimports(text: str) -> tuple[str, ...]:
     order the C includes headers.
     """
     names: dict[str, None] = {}
-    pending = re.sub(r"\\\n", " ", _without_docstring(text))
+    pending = _without_docstring(text).replace("\\\n", " ")
     for line in pending.split("\n"):
         for statement in _statements(line):
             if found := _FROM.match(statement):

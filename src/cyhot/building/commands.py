@@ -31,6 +31,9 @@ _ENDING = tuple(
     int(getattr(signal, name)) for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name)
 )
 
+_LOOK_UP = 0.1
+"""Seconds after which a thread that waits for others looks whether there was a signal."""
+
 
 @dataclass(frozen=True)
 class Command:
@@ -104,21 +107,30 @@ class _Thread(threading.local):
 _this_thread = _Thread()
 
 
-def run_all(commands: Sequence[Command], jobs: int) -> list[Finished]:
+def run_all(
+    commands: Sequence[Command], jobs: int, meanwhile: Callable[[], None] = lambda: None
+) -> list[Finished]:
     """Run commands, up to `jobs` at once.
+
+    Args:
+        commands: The commands.
+        jobs: How many may run at once.
+        meanwhile: Called when the first of them run, before they are waited for.
 
     Raises:
         OSError: If a command cannot be started.
     """
     crew = _this_thread.crew
     if crew is not None:
-        return _run_all(crew, commands, jobs)
+        return _run_all(crew, commands, jobs, meanwhile)
     crew = _Crew()
     with _ended_with_us(crew):
-        return _run_all(crew, commands, jobs)
+        return _run_all(crew, commands, jobs, meanwhile)
 
 
-def _run_all(crew: _Crew, commands: Sequence[Command], jobs: int) -> list[Finished]:
+def _run_all(
+    crew: _Crew, commands: Sequence[Command], jobs: int, meanwhile: Callable[[], None]
+) -> list[Finished]:
     waiting = list(enumerate(commands))
     running: dict[int, _Running] = {}
     finished: dict[int, Finished] = {}
@@ -128,6 +140,8 @@ def _run_all(crew: _Crew, commands: Sequence[Command], jobs: int) -> list[Finish
                 index, command = waiting.pop(0)
                 running[index] = _Running(command)
                 running[index].start(crew)
+            if not finished:
+                meanwhile()
             first = next(iter(running))
             finished[first] = running[first].wait()
             del running[first]
@@ -171,13 +185,27 @@ def in_threads(function: Callable[[T], R], items: Sequence[T], jobs: int) -> lis
             # In here as well: the first item's thread runs while the others are handed in, and a
             # signal that came then would wait for it.
             futures.extend(pool.submit(call, item) for item in items)
-            return [future.result() for future in futures]
+            return [_result(future) for future in futures]
         except BaseException as error:
             for future in futures:
                 future.cancel()
             if not isinstance(error, Exception):
                 crew.stop()
             raise
+
+
+def _result(future: Future[R]) -> R:
+    """Wait for a result, and notice signals meanwhile.
+
+    A thread that starts a command changes its signal mask; a signal that is pending at that moment
+    may be delivered to it instead of the main thread, which would sleep on: Ctrl-C would do
+    nothing until a compiler is done.
+    """
+    from concurrent.futures import wait
+
+    while not future.done():
+        wait([future], _LOOK_UP)
+    return future.result()
 
 
 class _Waiting:

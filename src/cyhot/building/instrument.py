@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from .ctext import SECTION, at_lines, at_words
 from .declarations import layouts, verbatim
 
 VERSION = 3
@@ -31,7 +32,6 @@ HEADERS = "headers"
 SPARE = 48
 """So many methods can be appended to a cdef class while the program runs."""
 
-_SECTION = "/* #### Code section: numeric_typedefs ### */"
 _BODIES = "/* #### Code section: module_declarations ### */"
 _HELPERS = "/* #### Code section: utility_code_def ### */"
 _IMPORTS = ("PyImport_ImportModule", "PyImport_GetModule")
@@ -44,21 +44,25 @@ _TYPEDEF = re.compile(r"^typedef (.+?)\b(__pyx_\w+);", re.M)
 _READY = re.compile(rf"__Pyx_PyType_Ready\({_STATE}(\w+)\) < ")
 _PTYPE = re.compile(rf"^ *{_STATE}__pyx_ptype_(\w+) = &__pyx_type_\1;", re.M)
 _VTABLE = re.compile(r"^static struct (__pyx_vtabstruct_\w+) (__pyx_vtable_\w+);$", re.M)
-_MADE = re.compile(
-    rf"(?:__Pyx_CyFunction_New|__pyx_FusedFunction_New)\(&(\w+), ([^,]+), {_NAME}, ([^,]+),"
-)
-_MADE_ALL = re.compile(r"(?:__Pyx_CyFunction_New|__pyx_FusedFunction_New)\(&")
+_MAKERS = ("__Pyx_CyFunction_New(&", "__pyx_FusedFunction_New(&")
+_MADE = re.compile(rf"\w+\(&(\w+), ([^,]+), {_NAME}, ([^,]+),")
+_BUILTIN_MAKER = "PyCFunction_NewEx(&"
 _BUILTIN = re.compile(r"\bPyCFunction_NewEx\(&(\w*__pyx_mdef_\w+), ([^,]+),")
 _BUILTIN_ALL = re.compile(r"\bPyCFunction_NewEx\(&")
 _COUNTER = re.compile(r"_\d+(?=[A-Za-z_])")
 _DEFINED = re.compile(r"^static PyMethodDef (\w+) = \{\"", re.M)
+_VARIABLE = re.compile(
+    r"^static ([^\n;=(]*?[ *>])(__pyx_v_\w+)((?:\[[^\]]*\])*)(?: = [^;]+)?;$", re.M
+)
 _CLOSURE = re.compile(r"\(struct (\w+) \*\) ?__Pyx_CyFunction_GetClosure\(__pyx_self\)")
 _BUILTIN_CLOSURE = re.compile(r"_scope = \(struct (\w+) \*\) ?__pyx_self;")
 _DEFAULTS = re.compile(r"__Pyx_CyFunction_Defaults\(struct (\w+), __pyx_self\)")
+_BINDERS = ("PyDict_SetItem(__pyx_mstate_global->__pyx_d, ", "PyObject_SetAttr(__pyx_m, ")
 _BOUND = re.compile(
     rf"PyDict_SetItem\(__pyx_mstate_global->__pyx_d, {_NAME},|PyObject_SetAttr\(__pyx_m, {_NAME},"
 )
 _BOUND_LISTS = re.compile(r"__pyx_imported_names\[\] = \{([^}]*)\}")
+_CLASS_BINDERS = ("__Pyx_SetNameInClass(", "__Pyx_SetItemOnTypeDict(")
 _CLASS_BOUND = re.compile(
     rf"__Pyx_SetNameInClass\(\w+, {_NAME},|__Pyx_SetItemOnTypeDict\({_NAME}, {_NAME},"
 )
@@ -167,34 +171,49 @@ class _Module:
         self.facts.guards = sorted({guard for source in sources for guard in guards(source)})
         self._sources = sources
         self._verbatim = layouts([text for source in sources for text in verbatim(source)])
-        self._structs = {m[1]: _one_line(m[2]) for m in _STRUCT.finditer(text)}
-        self._structs |= {m[2]: _one_line(m[1]) for m in _STRUCT_TYPEDEF.finditer(text)}
-        self._typedefs = {m[2]: m[1].strip() for m in _TYPEDEF.finditer(text)}
+        structs = at_lines(_STRUCT, text, "struct ")
+        self._structs = {m[1]: _one_line(m[2]) for m in structs}
+        structs = at_lines(_STRUCT_TYPEDEF, text, "typedef struct {")
+        self._structs |= {m[2]: _one_line(m[1]) for m in structs}
+        self._typedefs = {m[2]: m[1].strip() for m in at_lines(_TYPEDEF, text, "typedef ")}
+        self._method_tables = [*at_lines(_VTABLE, text, "static struct __pyx_vtabstruct_")]
         self._tables: list[str] = []
         self._problems: list[str] = []
 
     def written(self) -> str:
-        text = self.text
-        if any(text.count(section) != 1 for section in (_SECTION, _BODIES, _HELPERS)):
+        if any(self.text.count(section) != 1 for section in (SECTION, _BODIES, _HELPERS)):
             self._problems.append("its C has not the sections that cyhot knows")
-        else:
-            text = text.replace(_SECTION, _PRELUDE + _SECTION)
-            text = text.replace(_BODIES, _BODIES + _IMPORT_STATEMENTS)
-            text = text.replace(_HELPERS, _IMPORT_STATEMENTS_END + _HELPERS)
         self._functions()
         self._types()
         self._variables()
         self._pointers()
         self._names("cyhot_bound", self._bound())
-        self._names("cyhot_class_bound", _groups(_CLASS_BOUND, self.text, last=True))
+        found = at_words(_CLASS_BOUND, self.text, *_CLASS_BINDERS)
+        self._names("cyhot_class_bound", _groups(found, last=True))
         if self._problems:
             unknown = f"Cython {self.facts.cython} generated C that cyhot does not know"
             self.facts.refusal = f"{unknown}: {'; '.join(self._problems)}"
             return f"{self.text}\n{_FACTS_ALONE % (MARK, _c_string(self.facts.dump()))}"
-        text = _VTABLE.sub(_spacious, text)
-        fused = "1" if "} __pyx_FusedFunctionObject;" in text else "0"
+        fused = "1" if "} __pyx_FusedFunctionObject;" in self.text else "0"
         facts = _c_string(self.facts.dump())
-        return text + _EPILOGUE % ("".join(self._tables), MARK, facts, VERSION, fused)
+        epilogue = _EPILOGUE % ("".join(self._tables), MARK, facts, VERSION, fused)
+        return "".join([*self._pieces(), epilogue])
+
+    def _pieces(self) -> Iterator[str]:
+        """The text with the hooks at its sections, and spacious method tables."""
+        hooks = [
+            (self.text.index(SECTION), _PRELUDE),
+            (self.text.index(_BODIES) + len(_BODIES), _IMPORT_STATEMENTS),
+            (self.text.index(_HELPERS), _IMPORT_STATEMENTS_END),
+        ]
+        changes = [(at, at, hook) for at, hook in hooks]
+        changes += [(m.start(), m.end(), _spacious(m)) for m in self._method_tables]
+        done = 0
+        for start, end, new in sorted(changes):
+            yield self.text[done:start]
+            yield new
+            done = end
+        yield self.text[done:]
 
     def _row_table(self, kind: str, name: str, rows: Iterable[str]) -> None:
         lines = "".join(f"  {{{row}}},\n" for row in rows)
@@ -205,11 +224,12 @@ class _Module:
         self._tables.append(f"static PyObject **{name}[] = {{\n{lines}  0\n}};\n")
 
     def _functions(self) -> None:
-        places = [(m.start(), m[1]) for m in _DEFINED.finditer(self.text)]
+        definitions = at_lines(_DEFINED, self.text, "static PyMethodDef ")
+        places = [(m.start(), m[1]) for m in definitions]
         ends = [start for start, _ in places] + [len(self.text)]
         ranges = {name: (at, end) for (at, name), end in zip(places, ends[1:], strict=True)}
-        made = list(_MADE.finditer(self.text))
-        if len(made) != len(_MADE_ALL.findall(self.text)):
+        made = sorted(at_words(_MADE, self.text, *_MAKERS), key=lambda one: one.start())
+        if len(made) != sum(map(self.text.count, _MAKERS)):
             self._problems.append("functions are created in another way")
         rows = []
         for found in made:
@@ -220,8 +240,8 @@ class _Module:
             start, end = ranges[definition]
             self.facts.functions.append({
                 "closure": closure.strip() != "NULL",
-                "captured": self._within(_CLOSURE, start, end),
-                "defaults": self._within(_DEFAULTS, start, end),
+                "captured": self._within(_CLOSURE, "__Pyx_CyFunction_GetClosure(", start, end),
+                "defaults": self._within(_DEFAULTS, "__Pyx_CyFunction_Defaults(", start, end),
             })  # fmt: skip
             rows.append(f"&{definition}, &__pyx_mstate_global_static.{qualified}")
         self._row_table("__cyhot_function", "cyhot_functions", rows)
@@ -229,8 +249,8 @@ class _Module:
 
     def _builtins(self, ranges: dict[str, tuple[int, int]]) -> None:
         rows = []
-        made = list(_BUILTIN.finditer(self.text))
-        if len(made) != len(_BUILTIN_ALL.findall(self.text)):
+        made = [*at_words(_BUILTIN, self.text, _BUILTIN_MAKER)]
+        if len(made) != len([*at_words(_BUILTIN_ALL, self.text, _BUILTIN_MAKER)]):
             self._problems.append("functions without binding are created in another way")
         for definition, closure in (found.groups() for found in made):
             if definition not in ranges:
@@ -239,14 +259,16 @@ class _Module:
             self.facts.builtins.append({
                 "name": _COUNTER.sub("_", definition),
                 "closure": closure.strip() != "NULL",
-                "captured": self._within(_BUILTIN_CLOSURE, *ranges[definition]),
+                "captured": self._within(_BUILTIN_CLOSURE, "_scope = (", *ranges[definition]),
                 "defaults": "",
             })  # fmt: skip
             rows.append(f"&{definition}")
         self._row_table("__cyhot_builtin", "cyhot_builtins", rows)
 
-    def _within(self, pattern: re.Pattern[str], start: int, end: int) -> str:
-        found = pattern.search(self.text, start, end)
+    def _within(self, pattern: re.Pattern[str], word: str, start: int, end: int) -> str:
+        """The layout of the struct that a pattern names; a word that all its hits have is given."""
+        is_there = self.text.find(word, start, end) >= 0
+        found = pattern.search(self.text, start, end) if is_there else None
         return _NUMBERED.sub(r"\1\2", self._layout(found[1])) if found else ""
 
     def _layout(self, root: str) -> str:
@@ -271,10 +293,12 @@ class _Module:
         return [f"{FOREIGN}{self._verbatim}: {', '.join(sorted(names))}}}"] if names else []
 
     def _types(self) -> None:
-        user = [c for c in _PTYPE.findall(self.text) if f"__pyx_obj_{c}" in self._structs]
+        kept = (m[1] for m in at_lines(_PTYPE, self.text, within=" = &__pyx_type_"))
+        user = [c for c in kept if f"__pyx_obj_{c}" in self._structs]
         user = [c for c in user if "__pyx_scope_struct_" not in c and "__pyx_defaults" not in c]
-        tables = {m[2] for m in _VTABLE.finditer(self.text)}
-        ready = [name.removeprefix("__pyx_ptype_") for name in _READY.findall(self.text)]
+        tables = {m[2] for m in self._method_tables}
+        made = at_words(_READY, self.text, "__Pyx_PyType_Ready(")
+        ready = [m[1].removeprefix("__pyx_ptype_") for m in made]
         if unknown := [name for name in ready if name not in user and not _is_cythons(name)]:
             self._problems.append(f"classes are made in another way: {', '.join(unknown)}")
         rows = []
@@ -326,11 +350,10 @@ class _Module:
 
     def _variables(self) -> None:
         prefix = "__pyx_v_" + _mangled(self.facts.name)
-        pattern = re.compile(
-            rf"^static ([^\n;=(]*?[ *>]){prefix}(\w+)((?:\[[^\]]*\])*)(?: = [^;]+)?;$", re.M
-        )
+        found = (m.groups() for m in at_lines(_VARIABLE, self.text, within=prefix))
         rows = []
-        for kind, name, size in pattern.findall(self.text):
+        for kind, whole, size in (one for one in found if one[1].startswith(prefix)):
+            name = whole.removeprefix(prefix)
             words = " ".join(map(self._layout, _WORD.findall(kind)))
             # C knows neither what an object must be nor what a memoryview is of.
             said = next(filter(None, (declared(source, name) for source in self._sources)), "")
@@ -348,21 +371,22 @@ class _Module:
 
     def _pointers(self) -> None:
         rows = []
-        for body in _IMPORTING.findall(self.text):
+        for function in at_lines(_IMPORTING, self.text, within="_import_code("):
             module = ""
-            for importing, symbol in _IMPORTED.findall(body):
+            for importing, symbol in _IMPORTED.findall(function[1]):
                 if importing:
                     module = importing
                     continue
                 self.facts.pointers.append({"module": module, "name": _exported(symbol, module)})
                 rows.append(f"(void **)&{symbol}")
         self._row_table("__cyhot_pointer", "cyhot_pointers", rows)
-        self.facts.cimports = sorted(set(_C_IMPORT.findall(self.text)))
+        imports = at_words(_C_IMPORT, self.text, "= PyImport_ImportModule(")
+        self.facts.cimports = sorted({found[1] for found in imports})
 
     def _bound(self) -> Iterator[str]:
-        yield from _groups(_BOUND, self.text)
-        for names in _BOUND_LISTS.findall(self.text):
-            yield from re.findall(_NAME, names)
+        yield from _groups(at_words(_BOUND, self.text, *_BINDERS))
+        for names in at_words(_BOUND_LISTS, self.text, "__pyx_imported_names[] = {"):
+            yield from re.findall(_NAME, names[1])
 
 
 def _foreign(field: str) -> set[str]:
@@ -380,8 +404,8 @@ _C_WORDS = frozenset({
 })  # fmt: skip
 
 
-def _groups(pattern: re.Pattern[str], text: str, *, last: bool = False) -> Iterator[str]:
-    for found in pattern.finditer(text):
+def _groups(matches: Iterable[re.Match[str]], *, last: bool = False) -> Iterator[str]:
+    for found in matches:
         named = [group for group in found.groups() if group]
         yield named[-1 if last else 0]
 
@@ -402,13 +426,16 @@ def _mangled(name: str) -> str:
     return "".join(f"{len(part)}{part}_" for part in name.split("."))
 
 
+_GENERATED = re.compile(r"/\* Generated by Cython (\S+) \*/")
+
+
 def _cython(text: str) -> str:
-    found = re.match(r"/\* Generated by Cython (\S+) \*/", text)
+    found = _GENERATED.match(text)
     return found[1] if found else "?"
 
 
 def _one_line(text: str) -> str:
-    return re.sub(r"\s+", " ", text).strip()
+    return " ".join(text.split())
 
 
 def _spacious(found: re.Match[str]) -> str:
@@ -419,9 +446,12 @@ def _spacious(found: re.Match[str]) -> str:
     )
 
 
+_PIECE = re.compile(r"(?:\\.|[^\\]){1,500}", re.S)
+
+
 def _c_string(text: str) -> str:
     quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("?", '?""')
-    pieces = re.findall(r"(?:\\.|[^\\]){1,500}", quoted, re.S)
+    pieces = _PIECE.findall(quoted)
     return "\n".join(f'  "{piece}"' for piece in pieces)
 
 
@@ -461,7 +491,7 @@ def fields(source: str, cls: str) -> dict[str, str]:
         The type of each field that is a Python object or a memoryview, as it is written.
     """
     found: dict[str, str] = {}
-    for head in re.finditer(rf"^([ \t]*)cdef[ \t]+class[ \t]+{cls}\b.*\n", source, re.M):
+    for head in (one for one in _CLASS.finditer(source) if one[2] == cls):
         body = re.match(rf"(?:[ \t]*(?:\#.*)?\n|{head[1]}[ \t]+.*\n?)*", source[head.end() :])
         inside = -1
         for line in (body[0] if body else "").splitlines():
@@ -477,6 +507,7 @@ def fields(source: str, cls: str) -> dict[str, str]:
     return found
 
 
+_CLASS = re.compile(r"^([ \t]*)cdef[ \t]+class[ \t]+(\w+).*\n", re.M)
 _FIELD_TEXT = (
     r"(?:(?:public|readonly)[ \t]+)?([\w.]+(?:[ \t]*\[[^\]\n]*\])?)"
     r"[ \t]+([\w, \t]+?)[ \t]*(?:\#.*)?$"

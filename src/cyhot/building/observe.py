@@ -286,11 +286,14 @@ class Observer:
         """Where a tool is now (`""`: nowhere) and the signature of the file that stands for it.
 
         Args:
-            kind: `"program"` (searched on PATH), `"package"` (searched on sys.path) or
-                `"processor"` (the one we run on).
+            kind: `"program"` (searched on PATH), `"package"` (searched on sys.path),
+                `"processor"` (the one we run on) or `"variable"` (of the environment).
             request: The program's name or path; the package's name and, after a slash, the
-                file in it that changes with each of its versions.
+                file in it that changes with each of its versions; the variable's name.
         """
+        if kind == "variable":  # no file: the program itself may set it between two imports
+            value = os.environ.get(request)
+            return ("unset" if value is None else f"={value}"), None
         key = (kind, request)
         if key not in self._tools:
             self._tools[key] = self._find_tool(kind, request)
@@ -314,6 +317,8 @@ class Observer:
         What a program says of itself is not enough: a wrapper script hands ``--version`` on to
         the compiler that it calls with options of its own. So its content counts as well.
         """
+        if kind == "variable":
+            return self.tool(kind, request)[0]
         key = (kind, request)
         if key not in self._idents:
             self._idents[key] = self._identify(kind, request)

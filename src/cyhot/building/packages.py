@@ -9,15 +9,20 @@ import sys
 from collections.abc import Iterable
 
 from ..errors import read_source
+from ..events import Noticed, emit
 from .commands import run
 from .inputs import Prober
+from .noted import is_users
 from .observe import digest, find_package, hash_file, search_path
 from .store import Store
 
 _ASK = """\
 import importlib, json, sys
 sys.path[:] = json.loads(sys.argv[1])
-print("cyhot:" + json.dumps(importlib.import_module(sys.argv[2]).get_include()))
+get_include = importlib.import_module(sys.argv[2]).get_include
+folders = get_include()
+files = {name: getattr(module, "__file__", None) for name, module in [*sys.modules.items()]}
+print("cyhot:" + json.dumps([folders, files.pop(get_include.__module__), [*files.values()]]))
 """
 
 _EXTERN = re.compile(r"""\bextern\s+from\s+['"]([^'"<>\n]+)['"]""")
@@ -89,22 +94,35 @@ def _has_get_include(package: str) -> bool:
         return False
 
 
-def get_include(package: str, store: Store, folder: str) -> list[str]:
+def get_include(package: str, store: Store, folder: str) -> tuple[list[str], list[str]]:
     """What a package's ``get_include()`` returns, asked in a process of its own.
 
     Args:
         package: The package.
-        store: Remembers the answer for this version of the package.
+        store: Remembers the answer as long as the files that gave it are unchanged.
         folder: Where to run.
+
+    Returns:
+        The folders; and the files that decide which those are: the package's ``__init__.py``, where
+        the function is, and those of the user's own modules that were imported for it.
     """
     init = os.path.join(find_package(package), "__init__.py")
-    name = f"include-{digest(f'{init}{chr(0)}{hash_file(init)}'.encode())}"
+    name = f"include-{digest(f'{init}{chr(0)}{sys.prefix}'.encode())}"
     kept = store.read("cache", name)
     if kept:
-        return list(json.loads(kept))
+        folders, contents = json.loads(kept)
+        if all(hash_file(path) == content for path, content in contents):
+            return folders, [path for path, _content in contents]
     told = run([sys.executable, "-c", _ASK, json.dumps(search_path()), package], folder)
     found = re.search(r"^cyhot:(.*)$", told.output, re.MULTILINE)
-    answer = json.loads(found[1]) if found and told.status == 0 else []
+    if found is None or told.status:
+        last = told.output.rstrip().rpartition("\n")[2]
+        emit(Noticed(f"{package}.get_include() could not be asked for its include folder: {last}"))
+        return [], [init]
+    answer, where, imported = json.loads(found[1])
+    users = (path for path in imported if path and is_users(path) and os.path.isfile(path))
+    files = list(dict.fromkeys(path for path in (init, where, *users) if path))
     folders = [answer] if isinstance(answer, str) else list(answer)
-    store.keep(f"cache/{name}", json.dumps(folders).encode())
-    return folders
+    contents = [(path, hash_file(path)) for path in files]
+    store.keep(f"cache/{name}", json.dumps((folders, contents)).encode())
+    return folders, files

@@ -68,6 +68,10 @@ def _reason(difference: Difference, record: Record, system: Callable[[str], str]
         text = f"{subject} names other files than before"
     elif kind == "tool":
         text = _tool_text(subject, before, after)
+    elif kind == "variable":
+        kind = "environment"
+        was, is_ = (value.removeprefix("=") for value in (before, after))
+        text = f"environment variable {subject} is {is_}, before {was}"
     else:
         text = f"{subject} was lost from the store"
     return Reason(kind, subject, text)

@@ -18,7 +18,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
@@ -211,7 +211,8 @@ def publish_record(store: Store, key: str, parts: KeyParts, record: Record) -> N
     """Put a record in front of the others of its key, and remember the key's parts."""
     others = [r for r in store.records(key) if r.digest != record.digest]
     kept = [record, *others][:MOST_RECORDS]
-    write(store, f"records/{key[:2]}/{key}", dump_records(kept))
+    # Not durable: what a power cut leaves of it is no record, and the module is built again.
+    write(store, f"records/{key[:2]}/{key}", dump_records(kept), durable=False)
     write(store, f"origins/{origin_key(parts)}", marshal.dumps(parts), durable=False)
 
 
@@ -228,7 +229,7 @@ def publish_closure(store: Store, closure: Closure) -> str:
     """Publish a list of system files; returns its name."""
     content = ([(row[0], row[2]) for row in closure.files], [(r[0], *r[2:]) for r in closure.dirs])
     name = digest(repr(content).encode())
-    write(store, f"closures/{name}", dump_closure(closure))
+    write(store, f"closures/{name}", dump_closure(closure), durable=False)
     return name
 
 
@@ -346,7 +347,13 @@ def is_digest(name: str) -> bool:
 # Images --------------------------------------------------------------------------------------
 
 
-def publish_image(store: Store, folder: str, name: str, kind: str = "images") -> str:
+def publish_image(
+    store: Store,
+    folder: str,
+    name: str,
+    kind: str = "images",
+    finished: Container[str] = (),
+) -> str:
     """Publish a folder of `workshop` as an image.
 
     Args:
@@ -354,12 +361,14 @@ def publish_image(store: Store, folder: str, name: str, kind: str = "images") ->
         folder: The folder; it is renamed.
         name: The image's digest.
         kind: Which folder of the store it belongs to.
+        finished: Files in it that `finish` was called for.
 
     Returns:
         The folder's path now.
     """
     for path, _size in _files(folder):
-        _finish(path)
+        if path not in finished:
+            finish(path)
     target = store.path(kind, name[:2], name)
     os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
     try:
@@ -388,7 +397,7 @@ def _replace_folder(folder: str, target: str) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _finish(path: str) -> None:
+def finish(path: str) -> None:
     """Close a file to others and see it onto the disk: compilers go by the umask."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -1,7 +1,8 @@
 """A module's ``.pyxbld``: Python that says how to build it (pyximport's ``make_ext``).
 
-It is run when its inputs changed, and not otherwise; in a process of its own, so that the modules
-that it imports are as they are now, and nothing of it stays behind. A ``cythonize`` called in it is
+It is run when its inputs changed (the modules that it imports, and what it looked at: see `noted`),
+and not otherwise; in a process of its own, so that those modules are as they are now, and nothing
+of it stays behind. A ``cythonize`` called in it is
 intercepted: it gives its extensions back with their options, and writes no C file into the user's
 tree.
 """
@@ -22,6 +23,7 @@ from typing import Any
 from ..errors import CompileError, Diagnostic, excerpt, read_source
 from ..events import Noticed, emit
 from .commands import run
+from .noted import NOTHING, Noted, Notes, changed, is_users
 from .observe import digest, hash_file
 from .setup_args import to_settings
 from .store import Store
@@ -37,6 +39,8 @@ from cyhot.building.pyxbld import answer
 answer(given["path"], given["source"], given["name"], given["reply"])
 """
 
+_FORMAT = "2"
+"""Of what is kept in the store."""
 _EXTENSION_LISTS = (
     "include_dirs",
     "undef_macros",
@@ -57,10 +61,17 @@ class Special:
     Attributes:
         values: Settings by name; ``sources`` without the module's own.
         inputs: The files that it depends on, and their content hashes.
+        noted: What else it looked at.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     inputs: tuple[tuple[str, str], ...] = ()
+    noted: Noted = NOTHING
+
+    def changed(self) -> str:
+        """What of that is another by now, `""` if nothing is."""
+        other = (path for path, content in self.inputs if hash_file(path) != content)
+        return next(other, "") or changed(self.noted)
 
     @property
     def aliases(self) -> dict[str, Any]:
@@ -81,14 +92,14 @@ def special_build(path: str, source: str, name: str, store: Store, folder: str) 
     Raises:
         CompileError: If it fails, or returns something else than an Extension and a dict.
     """
-    known = "\0".join((path, source, name, sys.prefix, sys.version))
+    known = "\0".join((_FORMAT, path, source, name, sys.prefix, sys.version))
     kept_name = f"pyxbld-{digest(known.encode())}"
     kept = _kept(store, kept_name)
     if kept is not None:
         return kept
     special = _in_child(path, source, name, folder)
     try:
-        data = marshal.dumps((special.values, special.inputs))
+        data = marshal.dumps((special.values, special.inputs, special.noted))
     except ValueError:
         return special  # something that marshal has no form for: it runs again next time
     store.keep(f"cache/{kept_name}", data)
@@ -98,12 +109,10 @@ def special_build(path: str, source: str, name: str, store: Store, folder: str) 
 def _kept(store: Store, name: str) -> Special | None:
     data = store.read("cache", name)
     try:
-        values, inputs = marshal.loads(data) if data else (None, ())
+        kept = Special(*marshal.loads(data)) if data else None
     except (ValueError, EOFError, TypeError):
         return None
-    if values is None or any(hash_file(file) != content for file, content in inputs):
-        return None
-    return Special(values, inputs)
+    return None if kept is None or kept.changed() else kept
 
 
 def _in_child(path: str, source: str, name: str, folder: str) -> Special:
@@ -142,7 +151,7 @@ def answer(path: str, source: str, name: str, reply: str) -> None:
     answered: object
     try:
         special = _Runner(path, source, name).run()
-        answered = (special.values, special.inputs)
+        answered = (special.values, special.inputs, special.noted)
     except CompileError as error:
         answered = error
     with open(f"{reply}.part", "wb") as file:
@@ -164,13 +173,16 @@ class _Runner:
         before = set(sys.modules)
         make_distutils_importable()
         namespace: dict[str, Any] = {"__file__": self.path, "__name__": "_cyhot_pyxbld"}
+        notes = Notes()
         try:
             _intercept_cythonize(self.name)
-            exec(compile(text, self.path, "exec"), namespace)
-            values = self._values(namespace)
+            with notes.taken():
+                exec(compile(text, self.path, "exec"), namespace)
+                values = self._values(namespace)
         except (Exception, SystemExit) as error:
             raise self._failure(error) from error
-        return Special(values, ((self.path, content), *self._imported(text, before)))
+        inputs = ((self.path, content), *self._imported(text, before))
+        return Special(values, inputs, notes.all())
 
     def _values(self, namespace: dict[str, Any]) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -192,7 +204,7 @@ class _Runner:
         named = set(_imported_names(text))
         for name, module in sorted(sys.modules.items()):
             path = getattr(module, "__file__", None)
-            if path and (name in named or (name not in before and _is_users(path))):
+            if path and (name in named or (name not in before and is_users(path))):
                 yield os.path.abspath(path), hash_file(path)
 
     def _failure(self, error: BaseException) -> CompileError:
@@ -271,12 +283,6 @@ def _imported_names(text: str) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
-
-
-def _is_users(path: str) -> bool:
-    parts = os.path.abspath(path).split(os.sep)
-    library = os.path.dirname(os.__file__)
-    return "site-packages" not in parts and not os.path.abspath(path).startswith(library)
 
 
 def make_distutils_importable() -> None:

@@ -9,6 +9,9 @@ Pure: values in, values out. On the warm path.
 
 from __future__ import annotations
 
+import os
+
+from ..settings import placed_folders
 from .observe import digest
 
 TYPE_CHECKING = False
@@ -24,8 +27,9 @@ ENVIRONMENT = (
     "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "LD_RUN_PATH",
     "COMPILER_PATH", "GCC_EXEC_PREFIX", "MACOSX_DEPLOYMENT_TARGET", "SDKROOT", "ARCHFLAGS",
     "SOURCE_DATE_EPOCH", "INCLUDE", "LIB", "LIBPATH", "CL", "_CL_",
+    "CCC_OVERRIDE_OPTIONS", "NIX_CFLAGS_COMPILE", "NIX_CFLAGS_LINK", "NIX_LDFLAGS",
 )  # fmt: skip
-"""Environment variables that setuptools or a C compiler reads."""
+"""Environment variables that setuptools, a C compiler or a system's wrapper around it reads."""
 
 KeyParts = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 """Named groups of (name, value) pairs; comparing two of them says why a key is another."""
@@ -81,6 +85,20 @@ def build_environment(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]
     if names is None:
         names = _encoded[encode] = tuple((name, encode(name)) for name in ENVIRONMENT)
     return tuple((name, environ[name]) for name, raw in names if there.get(raw))
+
+
+def depends_on_folder(environ: Iterable[tuple[str, str]]) -> bool:
+    """Whether one of the variables of `build_environment` names something below the working folder.
+
+    ``CFLAGS=-Iinclude`` is another folder for each place that a program is started in.
+    """
+    return any(_names_relative(name, tuple(value.split())) for name, value in environ)
+
+
+def _names_relative(name: str, words: tuple[str, ...]) -> bool:
+    if name in {"CC", "CXX"} and any(os.sep in word and word[0] not in "/-" for word in words):
+        return True
+    return placed_folders(words, lambda path: path if os.path.isabs(path) else "") != words
 
 
 _encoded: dict[Callable[[str], Any], tuple[tuple[str, Any], ...]] = {}

@@ -351,7 +351,7 @@ def _tool_differences(
             continue
         now_ident = look.ident(kind, request)
         if now_ident != ident:
-            yield "tool", request, ident, now_ident
+            yield ("variable" if kind == "variable" else "tool"), request, ident, now_ident
 
 
 def _search_differences(record: Record, look: Observer) -> Iterator[Difference]:

@@ -16,7 +16,7 @@ from .. import console
 from ..errors import CompileError, Diagnostic, StoreError
 from ..events import BuildFailed, BuildFinished, BuildStarted, Noticed, emit
 from . import deliver, publish
-from .assemble import build_record, find_change, known_contents
+from .assemble import Gathering, build_record, find_change, known_contents
 from .evict import evict_now_and_then
 from .observe import Observer
 from .plan import Reason, explain, other_recipe
@@ -164,12 +164,11 @@ class _Builder:
 
     def _attempt(self, folder: str) -> tuple[str, Attempt]:
         attempt = Attempt(self.request, self.store, folder)
-        attempt.run()
-        record, closure, inputs = build_record(
-            self.request.parts, attempt, self.reasons, self.known
-        )
-        changed = find_change(record, closure, inputs, attempt, self.seen)
-        self.seen.update(inputs.contents())
+        gathered = Gathering(attempt, self.known)
+        attempt.run(gathered.while_compiling, gathered.while_linking)
+        record, closure = build_record(self.request.parts, gathered, self.reasons)
+        changed = find_change(record, closure, gathered.inputs, attempt, self.seen)
+        self.seen.update(gathered.inputs.contents())
         if changed:
             raise _Changed(changed)
         record.shared = publish.publish_closure(self.store, closure)
@@ -180,7 +179,9 @@ class _Builder:
         for name in os.listdir(attempt.folder):
             if name.endswith((".o", ".d")):
                 os.unlink(os.path.join(attempt.folder, name))
-        folder = publish.publish_image(self.store, attempt.folder, record.digest)
+        folder = publish.publish_image(
+            self.store, attempt.folder, record.digest, finished=attempt.finished
+        )
         request = self.request
         if attempt.result.replayable:
             publish.publish_record(self.store, request.key, request.parts, record)

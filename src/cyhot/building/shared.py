@@ -31,6 +31,8 @@ from .toolchain import (
 )
 
 _SIZE = "size"
+_FORM = "2"
+"""Raised when what is made from the same is to be another."""
 _SINCE = 33
 """Older Cythons (10 * major + minor) share nothing but memoryviews, and not all that they need."""
 _DIRECTIVES = (
@@ -46,6 +48,7 @@ _SETS_MACRO = re.compile(rf"#[ \t]*(?:define|undef)[ \t]+{_MACRO}")
 _IN_COMMENT = re.compile(
     rf"^[ \t]*#[ \t]*cython[ \t]*:.*\b({'|'.join(_DIRECTIVES)})\b", re.MULTILINE
 )
+_MACRO_APART = re.compile(r"(?:^|\x00)(-[DU])\x00")
 _OPTION = re.compile(
     rf"-[DU] ?{_MACRO}.*|-include.*|-imacros.*|@.*"
     "|-fpack-struct.*|-fshort-.*|-fsanitize.*|-fabi-version.*|-fexec-charset.*"
@@ -84,7 +87,7 @@ def refusal_by_settings(
 
 def refusal_by_words(words: Iterable[str]) -> str:
     """Why a compiler's options rule a shared module out, `""` if they don't."""
-    joined = re.sub(r"(?:^|\x00)(-[DU])\x00", "\x00\\1", "\x00".join(words)).split("\x00")
+    joined = _MACRO_APART.sub("\x00\\1", "\x00".join(words)).split("\x00")
     for word in joined:
         if word != SMALL_CODE and _OPTION.fullmatch(word):
             return f"the option {word} may change what the helpers look like"
@@ -111,6 +114,7 @@ def refusal_by_compiler(compiler: Compiler) -> str:
 def want(store: Store, compiler: Compiler, cplus: bool, environ: Mapping[str, str]) -> Want:
     """The shared module that goes with a compiler, this Cython and this Python."""
     return make_want("shared", store.root, {
+        "form": (_FORM,),
         "made by": _makers(),
         "include": python_include_dirs(),
         "compiler": (compiler.ident,),

@@ -9,12 +9,11 @@ upwards with a pyproject.toml or setup.py), as setuptools would find them there.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..settings import Settings
+from ..settings import Settings, placed_folders
 from .header import Header
 from .inputs import Prober
 from .pyxbld import Special
@@ -48,7 +47,6 @@ _LISTS = (
 )
 _PATHS = frozenset(_LISTS[:6])
 _ARGUMENTS = frozenset(_LISTS[-2:])
-_FOLDER_OPTION = re.compile(r"(-I|-L|-iquote|-isystem|-idirafter)(.*)")
 
 
 @dataclass(frozen=True)
@@ -187,26 +185,8 @@ def _placed(name: str, values: Iterable[str], where: str, prober: Prober) -> lis
         return prober.first(os.path.abspath(os.path.join(base, path)) for base in bases)
 
     if name in _ARGUMENTS:
-        return _placed_arguments(values, place)
+        return list(placed_folders(values, place))
     return [place(value) for value in values] if name in _PATHS else list(values)
-
-
-def _placed_arguments(words: Iterable[str], place: Callable[[str], str]) -> list[str]:
-    """Arguments for a compiler, with the folders that they name absolute."""
-    placed: list[str] = []
-    option = ""
-    for word in words:
-        if option:
-            placed.append(place(word))
-            option = ""
-        elif found := _FOLDER_OPTION.fullmatch(word):
-            # The folder may be the next word; "=" starts one below the compiler's sysroot.
-            option = "" if found[2] else found[1]
-            below = found[2] and not found[2].startswith("=")
-            placed.append(found[1] + place(found[2]) if below else word)
-        else:
-            placed.append(word)
-    return placed
 
 
 def project_root(path: str, prober: Prober) -> str:

@@ -9,7 +9,7 @@ import os
 import sys
 import sysconfig
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import CompileError, Diagnostic, read_source
 from ..events import CommandRun
-from . import pch, publish, shared
+from . import pch, publish, seldom, shared
 from .assemble import Inputs, probe_headers, probe_libraries
 from .cfiles import has_debug_information, note_traced, settle, source_root
 from .commands import Command, Finished, run_all
@@ -28,7 +28,7 @@ from .diagnose import compiler_diagnostics
 from .header import read_header
 from .inputs import Prober
 from .instrument import FOREIGN, HEADERS, VERSION, instrument
-from .observe import LAUNCHERS, FileSig, find_package, hash_file
+from .observe import LAUNCHERS, FileSig, hash_file
 from .packages import cimported_packages, get_include, header_folders, numpy_include
 from .prepare import Want, has_failed
 from .pyxbld import Special, special_build
@@ -61,6 +61,7 @@ _UNOPTIMIZED = ("-O0", "-U_FORTIFY_SOURCE")  # glibc's macro warns without optim
 _OUT = 7
 """So many words at the end of a compiler's command line name files."""
 _CPLUS = (".cpp", ".cc", ".cxx", ".c++", ".C")
+_TEXTS = (".c", ".cpp", ".html")
 
 
 class Attempt:
@@ -84,6 +85,8 @@ class Attempt:
         unshared: Why it has no shared utility module.
         unheaded: Why it is compiled without a precompiled header.
         known: Signatures and content hashes of what is in that.
+        linked_prober: Where the linker looked for libraries.
+        finished: Files in the folder that are on the disk, and closed to others.
     """
 
     asked: TranspileRequest
@@ -117,25 +120,37 @@ class Attempt:
         self.unshared = ""
         self.unheaded = ""
         self.known: dict[str, tuple[FileSig, str]] = {}
+        self.linked_prober = Prober()
+        self.finished: set[str] = set()
 
-    def run(self) -> None:
+    def run(self, while_compiling: Callable[[], None], while_linking: Callable[[], None]) -> None:
         """Make the image.
+
+        Args:
+            while_compiling: Called while the compiler runs, perhaps twice, not by all compilers.
+            while_linking: Called once all is known but what the linker reads.
 
         Raises:
             CompileError: If the source, its ``.pyxbld`` or the generated C has errors.
             StoreError: If the disk is full.
         """
+        self._require_cython()
         self._read_own_words()
         with self._phase("transpile"):
             self.result = self._transpile()
         self.c_text = read_source(self.result.c_path) or ""
         self._add_found()
         self._reconsider_shared()
+        steps = len(self.steps)
         self._instrument()
+        self._mark_seldom()
+        if len(self.steps) > steps:
+            with open(self.result.c_path, "w", encoding="utf-8") as file:
+                file.write(self.c_text)
         self._settle_c()
-        objects = self._compile()
+        objects = self._compile(while_compiling)
         self._note_headers()
-        self._link(objects)
+        self._link(objects, while_linking)
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -144,6 +159,17 @@ class Attempt:
             yield
         finally:
             self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter() - began
+
+    def _require_cython(self) -> None:
+        try:
+            import Cython  # noqa: F401
+        except ModuleNotFoundError as error:
+            if error.name != "Cython":
+                raise
+            raise self._failure(
+                "it has to be compiled, and Cython is not installed",
+                hint=f"pip install cython (into {sys.prefix})",
+            ) from None
 
     # What the source says --------------------------------------------------------------------
 
@@ -263,8 +289,6 @@ class Attempt:
         users = (path for path in inside if _is_users(path, self.result.standard))
         texts = [read_source(path) or "" for path in sorted(users)]
         self.c_text = instrument(self.c_text, self.source.name, texts)
-        with open(self.result.c_path, "w", encoding="utf-8") as file:
-            file.write(self.c_text)
         self.steps.append(("instrument", str(VERSION)))
 
     def _note_headers(self) -> None:
@@ -275,6 +299,14 @@ class Attempt:
         paths = [path for path in self.read if not inputs.is_system(path) and path not in others]
         with open(self._in_folder(HEADERS), "w", encoding="ascii") as file:
             file.write(layouts(read_source(path) or "" for path in paths))
+
+    def _mark_seldom(self) -> None:
+        """Have the compiler hurry where that costs nothing, in what does not leave the store."""
+        cplus = self.spec.language == "c++"
+        hurried = self.spec.profile == "dev" and not self.settings.standalone
+        if hurried and self._compiler(cplus).family == "gcc":
+            self.c_text = seldom.mark(self.c_text)
+            self.steps.append(("seldom", str(seldom.VERSION)))
 
     def _in_folder(self, name: str) -> str:
         return os.path.join(self.folder, name)
@@ -296,9 +328,9 @@ class Attempt:
             self.depends.append((version, "numpy"))
         names = [u.name for u in result.lookups if u.suffix == ".pxd" and u.result]
         for package in cimported_packages(names, spec.name):
-            folders = get_include(package, self.store, self.folder)
+            folders, files = get_include(package, self.store, self.folder)
             spec = spec.with_list("include_dirs", folders)
-            self.depends.append((os.path.join(find_package(package), "__init__.py"), package))
+            self.depends += [(file, package) for file in files]
         self.spec = self._with_openmp(spec)
 
     def _with_openmp(self, spec: BuildSpec) -> BuildSpec:
@@ -343,8 +375,13 @@ class Attempt:
         self.tools.extend(compiler.tools)
         return compiler
 
-    def _compile(self) -> list[str]:
+    def _compile(self, while_compiling: Callable[[], None]) -> list[str]:
         """Compile the C file and further sources; returns the objects."""
+
+        def meanwhile() -> None:
+            self._finish_texts()
+            while_compiling()
+
         spec = self.spec
         sources = [self.result.c_path, *spec.sources]
         objects = [self._in_folder(f"{index}.o") for index in range(len(sources))]
@@ -355,9 +392,10 @@ class Attempt:
         self.can = abilities(self._compiler(spec.language == "c++"), self.store)
         header = self._header(plain[0])
         with self._phase("compile"):
-            if not (header and self._runs([_with_header(plain[0], header), *plain[1:]])):
+            headed = [_with_header(plain[0], header), *plain[1:]] if header else []
+            if not (headed and self._runs(headed, meanwhile)):
                 header = None
-                self._run(plain)
+                self._run(plain, meanwhile)
         self.read = [path for target in objects for path in self._depfile(f"{target}.d")]
         if header:
             self.read, self.known = self._with_contents(header), header.read
@@ -391,9 +429,16 @@ class Attempt:
             return None
         return header
 
-    def _runs(self, commands: list[Command]) -> bool:
+    def _finish_texts(self) -> None:
+        """See onto the disk what the compilers only read, while they do."""
+        for entry in os.scandir(self.folder):
+            if entry.name.endswith(_TEXTS) and entry.is_file() and entry.path not in self.finished:
+                publish.finish(entry.path)
+                self.finished.add(entry.path)
+
+    def _runs(self, commands: list[Command], meanwhile: Callable[[], None]) -> bool:
         try:
-            self._run(commands)
+            self._run(commands, meanwhile)
         except CompileError:
             return False  # and again without the header, for what is really wrong
         return True
@@ -470,7 +515,7 @@ class Attempt:
         plain = (word.replace(self.result.c_path, "$C") for word in words)
         return tuple(word.replace(self.folder, "$OUT") for word in plain)
 
-    def _link(self, objects: list[str]) -> None:
+    def _link(self, objects: list[str], meanwhile: Callable[[], None]) -> None:
         """Link the image."""
         spec = self.spec
         cplus = spec.language == "c++" or any(s.endswith(_CPLUS) for s in spec.sources)
@@ -480,8 +525,9 @@ class Attempt:
                 done = driver.link(spec, objects, self.image, cplus)
                 self._check([done])
             self.steps.append(self._identity(done.command.args))
-            found = probe_libraries(self.prober, spec.library_dirs, spec.libraries)
+            found = probe_libraries(self.linked_prober, spec.library_dirs, spec.libraries)
             self.linked = [*found, *spec.extra_objects]
+            meanwhile()
             return
         words = (
             *link_command(spec.profile, self._compiler(cplus), cplus, os.environ),
@@ -496,8 +542,9 @@ class Attempt:
         depfile = f"{self.image}.d"
         listing = (f"-Wl,--dependency-file={depfile}",) if self.can.link_depfile else ()
         with self._phase("link"):
-            self._run([Command((*words, *listing, "-o", self.image), self.folder)])
-        found = probe_libraries(self.prober, spec.library_dirs, spec.libraries)
+            command = Command((*words, *listing, "-o", self.image), self.folder)
+            self._run([command], meanwhile)
+        found = probe_libraries(self.linked_prober, spec.library_dirs, spec.libraries)
         self.linked = self._depfile(depfile) or [*found, *spec.extra_objects]
 
     def _depfile(self, path: str) -> list[str]:
@@ -508,11 +555,18 @@ class Attempt:
         own = self.result.c_path
         return [path for path in paths if not path.startswith(self.folder) and path != own]
 
-    def _run(self, commands: list[Command]) -> None:
+    def _run(self, commands: list[Command], meanwhile: Callable[[], None]) -> None:
+        is_started = False
+
+        def when_started() -> None:
+            nonlocal is_started
+            is_started = True
+            meanwhile()
+
         try:
-            finished = run_all(commands, os.cpu_count() or 1)
+            finished = run_all(commands, os.cpu_count() or 1, when_started)
         except OSError as error:
-            if error.errno in publish.FULL:
+            if is_started or error.errno in publish.FULL:
                 raise
             raise self._cannot_run(commands[0], error) from error
         self._check(finished)
@@ -551,14 +605,20 @@ class Attempt:
         return next(opened, os.path.normpath(os.path.join(self.folder, name)))
 
     def _cannot_run(self, command: Command, error: OSError) -> CompileError:
+        return self._failure(
+            f"{command.args[0]} cannot be run: {error.strerror}",
+            hint="check the setting launcher and the variables CC and CXX",
+        )
+
+    def _failure(self, message: str, *, hint: str) -> CompileError:
         diagnostic = Diagnostic(
             path=self.source.path,
             line=None,
             column=None,
             severity="error",
-            message=f"{command.args[0]} cannot be run: {error.strerror}",
+            message=message,
             stage="compiler",
-            hint="check the setting launcher and the variables CC and CXX",
+            hint=hint,
         )
         return CompileError([diagnostic], name=self.source.name, path=self.source.path)
 

@@ -335,4 +335,8 @@ def _target_name(target: str) -> str:
 
 
 def _parsed_name(path: str, data: bytes) -> str:
-    return digest(path.encode() + b"\0" + data)
+    return digest(_PARSED + path.encode("utf-8", "surrogateescape") + b"\0" + data)
+
+
+_PARSED = b"2\0"
+"""Another one for each form that parsed settings had."""

@@ -130,6 +130,11 @@ def why(target: str, show_settings: bool, as_json: bool) -> None:
     else:
         for reason in reasons:
             click.echo(str(reason))
+        if any(reason.kind == "setting" for reason in reasons):
+            console.notice(
+                "what a program says in install() holds in that program, and not here: "
+                f"cyhot.why({target!r}) in it tells how it sees this"
+            )
 
 
 def _show_settings(target: str, as_json: bool) -> None:

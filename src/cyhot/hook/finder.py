@@ -5,7 +5,7 @@ may hold a ``.pyx``, none for site-packages and the standard library, no directo
 
 Between path entries the order of sys.path decides, as always. Within one entry ``foo.pyx`` comes
 before a stale ``foo.*.so``, a ``foo.py`` and a folder ``foo/``; ``foo/__init__.pyx`` before
-``foo/__init__.py``. What was passed over is said once.
+``foo/__init__.py`` and, as any package does, before ``foo.py``. What was passed over is said once.
 """
 
 from __future__ import annotations
@@ -99,7 +99,10 @@ class Finder:
                 break  # what is in none but the first takes the long way
         if fullname.partition(".")[0] in _NEVER or get_ident() in self._resolving:
             return None
-        settings = self._settings or self.settings
+        settings = self._settings
+        if settings is None:
+            settings = self.settings
+            self.session.program.begin(fullname)
         exclude, include = settings.values.get("exclude"), settings.strings("include")
         if exclude and matches(settings.strings("exclude"), fullname):
             return None
@@ -174,8 +177,10 @@ class Finder:
         spec = PathFinder.find_spec(fullname, [os.fspath(entry)], target)
         if spec is None or not may:
             return spec if spec is not None and spec.loader is not None else None
-        if pyx and spec.submodule_search_locations is not None:
-            package = self._package(spec, fullname, target)
+        if pyx:
+            places = spec.submodule_search_locations
+            inside = f"{folder}{os.sep}{tail}" if places is None else next(iter(places), "")
+            package = self._package(inside, spec, fullname, target)
             if package is not None:
                 return package
         if spec.loader is None or not self._compiles(spec):
@@ -185,11 +190,10 @@ class Finder:
         )
 
     def _package(
-        self, spec: ModuleSpec, fullname: str, target: ModuleType | None
+        self, folder: str, spec: ModuleSpec, fullname: str, target: ModuleType | None
     ) -> ModuleSpec | None:
-        """The spec of a package folder with an ``__init__.pyx``."""
-        folder = os.path.abspath(next(iter(spec.submodule_search_locations or ()), ""))
-        path = f"{folder}{os.sep}__init__.pyx"
+        """The spec of a package folder with an ``__init__.pyx``, which comes before `spec`."""
+        path = f"{os.path.abspath(folder)}{os.sep}__init__.pyx"
         if file_sig(path) is None:
             return None
         source = Source(path, fullname, True)

@@ -12,7 +12,7 @@ from os import stat
 
 from ..building.heads import Heads, are_as_noted, holds, name_of, note
 from ..building.observe import dir_sig
-from ..building.recipe import ENVIRONMENT
+from ..building.recipe import ENVIRONMENT, build_environment, depends_on_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ class Known:
         self._folders: dict[str, Folder] = {}
         self._listed: dict[str, tuple[DirSig | None, frozenset[str]]] = {}
         self._count = 0
+        self._notes = not depends_on_folder(build_environment(os.environ))
 
     def folder(self, path: str, source: Source) -> Folder:
         """The folder at a path.
@@ -114,6 +115,7 @@ class Known:
         folder = self._folders.get(path)
         if (
             folder is None
+            or not self._notes
             or folder.store is not request.store
             or hit.record is None
             or request.copies

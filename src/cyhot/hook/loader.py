@@ -73,6 +73,7 @@ class Loader(ExtensionFileLoader):
         from ..worker.client import ensure
 
         image = ensure(request, hit, self._wanted_next)
+        self.session.program.note(self.source)
         self._needs = needs_of(image)
         return image
 
@@ -86,7 +87,12 @@ class Loader(ExtensionFileLoader):
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """A new, not yet executed module of the source's image."""
-        image = self._image(self.session.recent.observer())
+        try:
+            image = self._image(self.session.recent.observer())
+        except ImportError as error:
+            if hasattr(error, "diagnostics"):
+                error.__traceback__ = None  # which of our functions noticed it helps nobody
+            raise
         try:
             module = self._map(image, spec)
         except ImportError as error:

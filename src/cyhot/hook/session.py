@@ -11,7 +11,7 @@ import time
 from importlib.machinery import EXTENSION_SUFFIXES
 
 from ..building.observe import Observer, Recent, exists, file_sig, is_settled
-from ..building.recipe import FORMAT, Surroundings, build_environment
+from ..building.recipe import FORMAT, Surroundings, build_environment, depends_on_folder
 from ..building.request import Request, Source
 from ..building.store import Store, default_root
 from ..settings import (
@@ -22,6 +22,7 @@ from ..settings import (
     read_pyproject,
     resolve,
 )
+from .beforehand import Program
 from .known import Known
 
 TYPE_CHECKING = False
@@ -49,6 +50,7 @@ class Session:
     Attributes:
         recent: Gives the observers of import statements.
         known: The modules that were found unchanged before.
+        program: What was built for the program that runs.
     """
 
     def __init__(self, installed: dict[str, object], origin: str = "install()") -> None:
@@ -62,10 +64,11 @@ class Session:
         self._resolved: dict[str, tuple[Tables, Settings]] = {}
         self._around: tuple[Settings, object, Surroundings, Store] | None = None
         self.known = Known(self)
+        self.program = Program(self)
 
     def text(self) -> str:
         """All that the settings of modules are made of, besides pyproject.toml."""
-        environ = build_environment(os.environ)
+        environ = environment()
         return repr((FORMAT, PYTHON, self.installed, self._environment, environ))
 
     def updated(self, more: dict[str, object]) -> Session:
@@ -167,7 +170,7 @@ class Session:
     def request(self, source: Source, look: Observer | None = None) -> Request:
         """All that is known of a wanted module before its source is read, as `look` sees it."""
         settings = self.settings(source.path.rpartition(os.sep)[0] or os.sep, source.name, look)
-        environ = build_environment(os.environ)
+        environ = environment()
         known = self._around
         if known is None or known[0] is not settings or known[1] != environ:
             around = Surroundings(PYTHON, environ, settings.of_build())
@@ -180,6 +183,12 @@ class Session:
         main = getattr(sys.modules.get("__main__"), "__file__", None)
         folder = os.path.dirname(os.path.abspath(main)) if main else working_folder()
         return self.settings(folder, "__main__")
+
+
+def environment() -> tuple[tuple[str, str], ...]:
+    """The variables that count, and the working folder where one of them is relative to it."""
+    found = build_environment(os.environ)
+    return (*found, ("PWD", working_folder())) if found and depends_on_folder(found) else found
 
 
 def _first_file(paths: tuple[str, ...]) -> str:

@@ -1577,7 +1577,8 @@ cdef int _commit(Journal journal, plan, Image layout) except -1:
     for dead in journal.graveyard:
         # For ever: whoever borrowed it may still run. The collector need not look at it again.
         Py_INCREF(dead)
-        PyObject_GC_UnTrack(<PyObject *>dead)
+        if PyObject_IS_GC(<PyObject *>dead):  # defaults that are all C values are not
+            PyObject_GC_UnTrack(<PyObject *>dead)
     return 0
 
 

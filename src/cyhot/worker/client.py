@@ -98,7 +98,7 @@ def _by_worker(request: Request, ahead: Ahead | None) -> str:
         line = _begun_ahead(request) or _call(request)
         try:
             if ahead is not None:
-                _send_ahead(ahead)
+                begin_ahead(ahead())
                 ahead = None
             answer = _answer(line, request)
         except BrokenLine:
@@ -355,9 +355,9 @@ class Line:
         self._connection.close()
 
 
-def _send_ahead(ahead: Ahead) -> None:
+def begin_ahead(requests: Iterable[Request]) -> None:
     """Ask for builds that nobody waits for yet; whatever goes wrong, they are asked for again."""
-    for request in ahead():
+    for request in requests:
         jobs = request.settings["jobs"]
         if isinstance(jobs, int) and len(_ahead) >= jobs - 1:
             return  # one is what is waited for

@@ -59,7 +59,9 @@ def socket_path(look: Observer) -> str:
     cython, sig = look.tool(*CYTHON)
     if not cython:
         return ""
-    parts = (sys.version, sys.prefix, sys.executable, _here(), cython, sig, _view())
+    # python, python3 and python3.11 of one environment are one Python.
+    program = os.path.realpath(sys.executable)
+    parts = (sys.version, sys.prefix, program, _here(), cython, sig, _view())
     return os.path.join(folder(), f"{digest(repr(parts).encode())[:20]}.socket")
 
 
