@@ -394,13 +394,17 @@ def _foreign(field: str) -> set[str]:
     if "(" in field:  # a function pointer: one is as large as another
         return set()
     words = re.findall(r"[A-Za-z_]\w*", re.sub(r"\[[^\]]*\]|//.*", "", field))
-    return {word for word in words[:-1] if word not in _C_WORDS and not _CYTHONS.match(word)}
+    return {word for word in words[:-1] if word not in _C_WORDS and not _KNOWN.match(word)}
 
 
-_CYTHONS = re.compile(r"__pyx_|__Pyx_|Py[A-Z]|CYTHON_|PyObject_HEAD")
+_KNOWN = re.compile(
+    r"__pyx_|__Pyx_|Py[A-Z]|CYTHON_|npy_|(?:u?int(?:_fast|_least)?\d+|u?intptr|u?intmax|ssize|ptrdiff)"
+    r"_t$|(?:unordered_)?(?:multi)?(?:map|set)$|(?:unique|shared|weak)_ptr$|basic_string$"
+)
 _C_WORDS = frozenset({
     "void", "char", "short", "int", "long", "float", "double", "signed", "unsigned", "_Bool",
     "bool", "const", "volatile", "struct", "union", "enum", "size_t", "std", "complex", "_Complex",
+    "vector", "list", "deque", "queue", "stack", "pair", "string", "optional", "atomic", "array",
 })  # fmt: skip
 
 

@@ -142,6 +142,7 @@ def begin(request: Request) -> bool:
     """
     if not is_on(request.settings):
         return False
+    forget([request.key])
     try:
         _ahead[request.key] = _call(request)
     except (BrokenLine, _Declined):
