@@ -637,6 +637,15 @@ def test_a_shared_library_that_is_not_found_is_named(project: Project) -> None:
     assert "runtime_library_dirs" in told
 
 
+def test_what_an_editor_has_beside_an_unsaved_source_is_no_source(project: Project) -> None:
+    project.write("foo.pyx", "x = 1\n")
+    (project / ".#foo.pyx").symlink_to("user@host.1234")  # Emacs
+    (project / "gone.pyx").symlink_to("nowhere.pyx")
+    project.write("._foo.pyx", "a resource fork of macOS")
+    done = run(project, "print([one.name for one in cyhot.build('.').modules])")
+    assert done.stdout == "['foo']\n"
+
+
 def test_what_the_command_built_is_found_without_another_search(project: Project) -> None:
     """The script's own folder is on its sys.path, but not on the program's."""
     project.write("foo.pyx", "x = 1")
