@@ -597,6 +597,16 @@ def test_a_missing_extra_source_is_named(project: Project) -> None:
     assert "no_such.c" in told
 
 
+def test_a_header_that_cannot_be_read_is_an_error_of_its_line(project: Project) -> None:
+    project.write("foo.pyx", '# cython: cdivision=True\n# distutils: libraries = "m\nx = 1\n')
+    (told,) = fails(project, "foo")
+    assert f"{project / 'foo.pyx'}:2:1: error: this `# distutils:` comment" in told
+
+    project.write("foo.pyx", "# cython: boundscheck=perhaps\nx = 1\n")
+    (told,) = fails(project, "foo")
+    assert "boundscheck directive must be set to True or False" in told
+
+
 def test_an_unknown_language_level_in_a_header_is_an_error_of_its_line(project: Project) -> None:
     project.write("foo.pyx", "# cython: boundscheck=perhaps\nx = 1\n")
     told = fails(project, "foo")

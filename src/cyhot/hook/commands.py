@@ -150,6 +150,8 @@ SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "build", "d
 
 
 def _named(name: str, session: Session) -> list[Source]:
+    if os.sep in name or name.endswith((".pyx", ".py")):
+        raise CyhotError(f"{name}: there is no such file or folder")
     spec, part = locate(name, Finder(session))
     if spec is None:
         raise CyhotError(
