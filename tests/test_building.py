@@ -597,6 +597,16 @@ def test_a_missing_extra_source_is_named(project: Project) -> None:
     assert "no_such.c" in told
 
 
+def test_a_header_that_cannot_be_read_is_an_error_of_its_line(project: Project) -> None:
+    project.write("foo.pyx", '# cython: cdivision=True\n# distutils: libraries = "m\nx = 1\n')
+    (told,) = fails(project, "foo")
+    assert f"{project / 'foo.pyx'}:2:1: error: this `# distutils:` comment" in told
+
+    project.write("foo.pyx", "# cython: boundscheck=perhaps\nx = 1\n")
+    (told,) = fails(project, "foo")
+    assert "boundscheck directive must be set to True or False" in told
+
+
 def test_an_unknown_language_level_in_a_header_is_an_error_of_its_line(project: Project) -> None:
     project.write("foo.pyx", "# cython: boundscheck=perhaps\nx = 1\n")
     told = fails(project, "foo")
@@ -635,6 +645,15 @@ def test_a_shared_library_that_is_not_found_is_named(project: Project) -> None:
     (told,) = fails(project, "foo")
     assert "foo.pyx: error: the library libmine.so was not found" in told
     assert "runtime_library_dirs" in told
+
+
+def test_what_an_editor_has_beside_an_unsaved_source_is_no_source(project: Project) -> None:
+    project.write("foo.pyx", "x = 1\n")
+    (project / ".#foo.pyx").symlink_to("user@host.1234")  # Emacs
+    (project / "gone.pyx").symlink_to("nowhere.pyx")
+    project.write("._foo.pyx", "a resource fork of macOS")
+    done = run(project, "print([one.name for one in cyhot.build('.').modules])")
+    assert done.stdout == "['foo']\n"
 
 
 def test_what_the_command_built_is_found_without_another_search(project: Project) -> None:

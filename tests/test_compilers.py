@@ -152,6 +152,16 @@ def test_a_cc_that_is_not_there_is_named(project: Project) -> None:
     assert "CXX names a compiler that is not there" in failure(project, "plus", CXX="no-such-c++")
 
 
+def test_a_variable_that_cannot_be_split_is_named(project: Project) -> None:
+    project.write("foo.pyx", FOO)
+    for name in ("CFLAGS", "CC", "CYHOT_LIBRARIES"):
+        done = project.run(
+            "import cyhot; cyhot.install(); import foo", env={name: "a 'b"}, check=False
+        )
+        assert f'SettingsError: {name}: no closing quotation in "a \'b"' in done.stderr, done
+    assert run(project, SQR, CC=" ").compiles == ["foo"]
+
+
 def test_no_compiler_at_all(project: Project, tools: str) -> None:
     project.write("foo.pyx", FOO)
     project.write("plus.pyx", "# distutils: language = c++\nx = 1\n")

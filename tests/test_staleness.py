@@ -491,6 +491,22 @@ def test_headers_before_those_in_folders_of_cflags_and_cpath_are_noticed(m: Modu
         assert m.built() == str(number)
 
 
+def test_a_header_in_an_earlier_folder_of_the_compilers_own_is_noticed(m: Module) -> None:
+    """A library that is installed into /usr/local comes before the one in /usr."""
+    local, usr = (m.root / name for name in ("local", "usr"))
+    local.mkdir()
+    cc = m.write("cc", f'#!/bin/sh\nexec gcc -isystem {local} -isystem {usr} "$@"\n')
+    cc.chmod(0o755)
+    m.env["CC"] = str(cc)
+    m.write("usr/n.h", "#define N 1")
+    m.write("m.pyx", USES_HEADER)
+    assert m.built() == "1"
+    m.write("local/n.h", "#define N 2")
+    assert m.built() == "2"
+    m.write("local/other.h", "")
+    assert m.kept() == "2"
+
+
 def test_a_header_beside_the_one_that_includes_it_is_noticed(m: Module) -> None:
     """No option names that folder: the compiler looks there first for a quoted name."""
     m.options = "include_dirs=['include']"

@@ -170,6 +170,23 @@ def test_an_edited_module_is_built_while_the_program_imports_others(
     assert project.compiles() == ["held", "held"]
 
 
+def test_what_is_wrong_with_other_modules_of_a_package_is_no_matter(
+    project: Project, worker: warm.Worker
+) -> None:
+    """They are looked at for building them ahead; and what nobody imports yet is not warned of."""
+    for name in ("pkg/__init__.py", "pkg/sub/__init__.py", "pkg/sub/x.pyx", "pkg/bar.py"):
+        project.write(name, "")
+    project.write("pkg/sub/pyproject.toml", "[tool.cyhot]\nprofil = 1\n")
+    project.write("pkg/foo.pyx", f"{FOO}\ndef later():\n    from . import bar\n")
+    project.write("pkg/bar.pyx", "")
+    (project / "pkg" / ".#foo.pyx").symlink_to("user@host.1234")
+
+    run = project.run(IMPORT.replace("foo", "pkg.foo"), env=worker.env)
+
+    assert run.stdout == "9\n", run
+    assert "passed over" not in run.stderr
+
+
 def test_an_edit_between_build_ahead_and_import_is_seen(
     project: Project, worker: warm.Worker
 ) -> None:

@@ -307,7 +307,7 @@ def from_environment(environ: Mapping[str, str], base: str) -> dict[str, object]
     for variable, text in environ.items():
         if variable.startswith("CYHOT_") and variable not in OTHER_VARIABLES and text:
             name = variable[len("CYHOT_") :].lower()
-            raw[name] = _parse(FIELDS[name][0], text) if name in FIELDS else text
+            raw[name] = _parse(FIELDS[name][0], text, variable) if name in FIELDS else text
     return check("the environment (CYHOT_*)", raw, base) if raw else {}
 
 
@@ -315,7 +315,23 @@ _WORDS = {"1": True, "true": True, "yes": True, "on": True}
 _WORDS.update({"0": False, "false": False, "no": False, "off": False})
 
 
-def _parse(kind: object, text: str) -> object:
+def words_of(variable: str, text: str) -> list[str]:
+    """The words in an environment variable, as in a shell.
+
+    Raises:
+        SettingsError: If a quotation does not end.
+    """
+    from shlex import split
+
+    try:
+        return split(text)
+    except ValueError as error:
+        from .errors import SettingsError
+
+        raise SettingsError(f"{variable}: {str(error).lower()} in {text!r}") from None
+
+
+def _parse(kind: object, text: str, variable: str) -> object:
     if isinstance(kind, tuple) and any(isinstance(choice, int) for choice in kind):
         return int(text) if text.isdecimal() else text
     if kind in ("bool", "bool or path"):
@@ -323,9 +339,7 @@ def _parse(kind: object, text: str) -> object:
     if kind == "paths":
         return text.split(os.pathsep)
     if kind in ("strings", "arguments", "macros"):
-        from shlex import split
-
-        return split(text)
+        return words_of(variable, text)
     if kind in ("count", "size"):
         return int(text) if text.isdecimal() else text
     if kind == "seconds":

@@ -211,12 +211,13 @@ def probe_headers(
             quote folders first.
         system: The compiler's own folders.
     """
-    prefixes = [f"{folder.rstrip(os.sep)}{os.sep}" for folder in (*chain, *system)]
+    folders = (*chain, *system)
+    prefixes = [f"{folder.rstrip(os.sep)}{os.sep}" for folder in folders]
     for path in found:
         for index, prefix in enumerate(prefixes):
             if path.startswith(prefix):
                 name = path[len(prefix) :]
-                for folder in chain[:index]:
+                for folder in folders[:index]:
                     prober.exists_in(folder, name)
 
 

@@ -26,7 +26,7 @@ from .request import Request
 from .steps import Attempt
 from .store import Hit, Store
 
-SAY_AFTER = 0.75
+SAY_AFTER = 0.5
 """Seconds after which a build says what it is doing."""
 _ATTEMPTS = 5
 

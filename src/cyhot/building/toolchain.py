@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CompileError, Diagnostic
-from ..settings import placed_folders
+from ..settings import placed_folders, words_of
 from .commands import run
 from .observe import (
     LAUNCHERS,
@@ -155,7 +155,7 @@ def _program_ident(path: str, content: str) -> str:
 
 def find_compiler(cplus: bool, environ: Mapping[str, str]) -> Compiler | None:
     """The C or C++ compiler to use, None if there is none at all, or not the one that was named."""
-    if sys.platform == "win32" and not environ.get(_variable(cplus)):
+    if sys.platform == "win32" and not _named(cplus, environ):
         from .msvc import setuptools_compiler
 
         if found := setuptools_compiler():
@@ -167,7 +167,7 @@ def find_compiler(cplus: bool, environ: Mapping[str, str]) -> Compiler | None:
         missing.append(("program", program))
         if path and find_program(command[0]):
             return Compiler(command, tuple(missing), identify("program", program, path))
-    folder = "" if environ.get(_variable(cplus)) else find_package("ziglang")
+    folder = "" if _named(cplus, environ) else find_package("ziglang")
     if folder:
         command = (sys.executable, "-m", "ziglang", "c++" if cplus else "cc")
         ident = identify(*ZIG, os.path.join(folder, "__init__.py"))
@@ -177,8 +177,8 @@ def find_compiler(cplus: bool, environ: Mapping[str, str]) -> Compiler | None:
 
 def _candidates(cplus: bool, environ: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
     name = _variable(cplus)
-    if environ.get(name):
-        yield tuple(map(_placed_program, shlex.split(environ[name])))
+    if named := _named(cplus, environ):
+        yield tuple(map(_placed_program, words_of(name, named)))
         return
     configured = sysconfig.get_config_var(name)
     if configured:
@@ -197,6 +197,10 @@ def _variable(cplus: bool) -> str:
     return "CXX" if cplus else "CC"
 
 
+def _named(cplus: bool, environ: Mapping[str, str]) -> str:
+    return environ.get(_variable(cplus), "").strip()
+
+
 def no_compiler(path: str, name: str, cplus: bool, environ: Mapping[str, str]) -> CompileError:
     """The error for a machine without a compiler, or without the one that was named."""
     language, package = ("C++", "g++") if cplus else ("C", "gcc")
@@ -208,7 +212,7 @@ def no_compiler(path: str, name: str, cplus: bool, environ: Mapping[str, str]) -
         "pip install 'cyhot[compiler]' brings one as a wheel; or install "
         f"{package} or clang (Debian, Ubuntu: apt install {package})"
     )
-    if environ.get(variable):
+    if _named(cplus, environ):
         message = f"{variable} names a compiler that is not there: {environ[variable]}"
         hint = f"unset {variable} to have one looked for, or set it to one that is installed"
     return CompileError(
@@ -307,13 +311,14 @@ def compile_flags(
 
 def _own_flags(cplus: bool, environ: Mapping[str, str]) -> list[str]:
     """The user's own options; for C++ those for C, where there are none."""
-    own = (cplus and environ.get("CXXFLAGS")) or environ.get("CFLAGS", "")
-    return _words(f"{own} {environ.get('CPPFLAGS', '')}")
+    own = "CXXFLAGS" if cplus and environ.get("CXXFLAGS") else "CFLAGS"
+    return [*_options_in(own, environ), *_options_in("CPPFLAGS", environ)]
 
 
-def _words(variable: str) -> list[str]:
+def _options_in(variable: str, environ: Mapping[str, str]) -> list[str]:
     """The options in a variable. Compilers run in a folder of ours, not in the user's."""
-    return list(placed_folders(shlex.split(variable), os.path.abspath))
+    words = words_of(variable, environ.get(variable, ""))
+    return list(placed_folders(words, os.path.abspath))
 
 
 _OPTIMIZED = re.compile(r"-O.*")
@@ -359,11 +364,11 @@ def link_command(
     config = sysconfig.get_config_vars()
     name = "LDCXXSHARED" if cplus else "LDSHARED"
     given = environ.get(name)
-    words = shlex.split(given or config.get(name) or config.get("LDSHARED") or "cc -shared")
+    words = words_of(name, given or config.get(name) or config.get("LDSHARED") or "cc -shared")
     options = words if given else [*compiler.command, *_link_options(words)]
     if profile == "dev":
         options = [word for word in options if not _SLOW.fullmatch(word)]
-    return [*options, *_words(environ.get("LDFLAGS", "")), *_own_flags(cplus, environ)]
+    return [*options, *_options_in("LDFLAGS", environ), *_own_flags(cplus, environ)]
 
 
 def _link_options(words: list[str]) -> list[str]:

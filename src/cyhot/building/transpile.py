@@ -463,7 +463,9 @@ class _Run:
                 raise  # the disk is full, which is no crash
             raise self._failure([self._crash()]) from None
         if self.errors or result.num_errors:
-            raise self._failure([self._diagnostic(error) for error in self.errors])
+            found = [self._diagnostic(error) for error in self.errors]
+            # What only ends the compile says nothing itself; the errors before it do.
+            raise self._failure([one for one in found if one.message] or found)
         return TranspileResult(
             c_path=result.c_file,
             opened=tuple(self.opened.values()),

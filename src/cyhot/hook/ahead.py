@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from ..building.request import Request, Source
-from ..errors import read_source
+from ..errors import CyhotError, read_source
 from .finder import Finder
 from .loader import Loader
 from .session import Session
@@ -61,7 +61,17 @@ def _absolute(base: str, package: str) -> str | None:
 
 
 def wanted_next(session: Session, source: Source) -> Iterator[Request]:
-    """The modules to build while `source` is being built, the likeliest first."""
+    """The modules to build while `source` is being built, the likeliest first.
+
+    Wrong settings of one of them, or a file that is just gone, are for who imports it to be told.
+    """
+    try:
+        yield from _wanted(session, source)
+    except (CyhotError, OSError):
+        return
+
+
+def _wanted(session: Session, source: Source) -> Iterator[Request]:
     seen = {source.path}
     count = 0
     for found in _likely(session, source):
@@ -75,7 +85,7 @@ def wanted_next(session: Session, source: Source) -> Iterator[Request]:
 
 
 def _likely(session: Session, source: Source) -> Iterator[Source]:
-    finder = Finder(session)
+    finder = Finder(session, quiet=True)
     todo, known = [source], {source.path}
     while todo:
         one = todo.pop(0)

@@ -133,12 +133,16 @@ def sources(target: str | os.PathLike[str], session: Session) -> list[Source]:
 
 
 def below(folder: str) -> Iterator[Source]:
-    """All ``.pyx`` files below a folder."""
+    """All ``.pyx`` files below a folder.
+
+    Not hidden ones, nor links that lead nowhere: Emacs has ``.#foo.pyx`` beside what is unsaved.
+    """
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in SKIPPED)
         for file in sorted(files):
-            if file.endswith(".pyx"):
-                yield source_at(os.path.join(place, file))
+            path = os.path.join(place, file)
+            if file.endswith(".pyx") and not file.startswith(".") and file_sig(path) is not None:
+                yield source_at(path)
 
 
 SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist"})
@@ -146,6 +150,8 @@ SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "build", "d
 
 
 def _named(name: str, session: Session) -> list[Source]:
+    if os.sep in name or name.endswith((".pyx", ".py")):
+        raise CyhotError(f"{name}: there is no such file or folder")
     spec, part = locate(name, Finder(session))
     if spec is None:
         raise CyhotError(

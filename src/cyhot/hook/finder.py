@@ -40,9 +40,15 @@ _LIBRARY = os.path.dirname(os.__file__)
 
 
 class Finder:
-    """The meta path finder that `install` puts before PathFinder."""
+    """The meta path finder that `install` puts before PathFinder.
 
-    def __init__(self, session: Session) -> None:
+    Args:
+        session: Whose settings hold.
+        quiet: Whether to keep to itself what was passed over: nobody imports what it finds.
+    """
+
+    def __init__(self, session: Session, *, quiet: bool = False) -> None:
+        self._quiet = quiet
         self.configure(session)
 
     def configure(self, session: Session) -> None:
@@ -240,7 +246,7 @@ class Finder:
         return known[2]
 
     def _warn_once(self, source: Source, passed_over: list[str]) -> None:
-        if not passed_over or source.path in self._warned:
+        if self._quiet or not passed_over or source.path in self._warned:
             return
         self._warned.add(source.path)
         store = self.session.request(source).store
