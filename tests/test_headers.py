@@ -142,7 +142,7 @@ def test_the_compiler_takes_it(project: Project) -> None:
         import ready, subprocess
         from cyhot.building import steps
         finish = steps.Attempt._runs
-        def strict(attempt, commands):
+        def strict(attempt, commands, meanwhile):
             args = [w for w in commands[0].args]
             at = args.index("-MD")
             strictly = subprocess.run(
@@ -151,7 +151,7 @@ def test_the_compiler_takes_it(project: Project) -> None:
             )
             taken = [line for line in strictly.stderr.splitlines() if line.startswith("! ")]
             print(strictly.returncode, len(taken), taken[0].endswith("cyhot.h.gch"))
-            return finish(attempt, commands)
+            return finish(attempt, commands, meanwhile)
         steps.Attempt._runs = strict
         import cyhot
         cyhot.install(verbose=0)

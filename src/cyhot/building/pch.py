@@ -46,6 +46,7 @@ _UNTOUCHED = '#include "Python.h"\n#ifndef Py_PYTHON_H\n'
 _HARMLESS = {"PY_SSIZE_T_CLEAN", "CYTHON_LIMITED_API"}
 _COMMENT = re.compile(r"/\*(?:(?!\*/).)*\*/")
 _FOLDERS = ("-iquote", "-I")
+MACRO_MAP = "-fmacro-prefix-map="
 _OTHERWISE = re.compile(
     r"-include.*|-imacros.*|-isystem.*|-idirafter.*|-iprefix.*|-isysroot.*|--sysroot.*|-nostd.*"
     r"|-x.*|-I-|-no-canonical-prefixes|-save-temps.*|-E|-f(?:no-)?directives-only|@.*|-B.*|-W[lap],.*"
@@ -145,7 +146,7 @@ def without_folders(words: Sequence[str]) -> list[str]:
     for word in rest:
         if word in _FOLDERS:
             next(rest, "")
-        elif not word.startswith(_FOLDERS):
+        elif not word.startswith((*_FOLDERS, MACRO_MAP)):
             kept.append(word)
     return kept
 

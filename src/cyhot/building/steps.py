@@ -122,6 +122,7 @@ class Attempt:
         self.known: dict[str, tuple[FileSig, str]] = {}
         self.linked_prober = Prober()
         self.finished: set[str] = set()
+        self._is_marked = False
 
     def run(self, while_compiling: Callable[[], None], while_linking: Callable[[], None]) -> None:
         """Make the image.
@@ -306,6 +307,7 @@ class Attempt:
         hurried = self.spec.profile == "dev" and not self.settings.standalone
         if hurried and self._compiler(cplus).family == "gcc":
             self.c_text = seldom.mark(self.c_text)
+            self._is_marked = True
             self.steps.append(("seldom", str(seldom.VERSION)))
 
     def _in_folder(self, name: str) -> str:
@@ -489,6 +491,9 @@ class Attempt:
             own = os.path.relpath(self.folder, folder)
             name, out = (path.removeprefix(folder + os.sep) for path in (source, target))
         debug = self._debug_options(folder) if has_debug else []
+        if self._is_marked:
+            # What is not optimized away has the C file's path in it, another one for each build.
+            debug.append(f"{pch.MACRO_MAP}{self.folder}=.")
         files = ("-MD", "-MF", f"{out}.d", "-c", name, "-o", out)
         args = (*words, *options, "-iquote", own, *debug, *files)
         return Command(args, folder, own_temporary=not launched)
