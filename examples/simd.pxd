@@ -15,7 +15,8 @@
 # VECTOR_CLONES is the return type void of a function that gcc compiles three times: for AVX-512, for
 # AVX2 with FMA and for the baseline; the loader picks what the processor has. Elsewhere it is void.
 # Keep the loop in such a function of its own, and prange outside: the choice does not reach the
-# bodies that OpenMP outlines.
+# bodies that OpenMP outlines. Nor does it reach functions that are called: INTO_CALLER is the return
+# type void of an inline function that becomes a part of its callers, however large it is.
 
 cimport cython
 from libc.math cimport INFINITY, NAN
@@ -30,8 +31,14 @@ cdef extern from *:
     #else
     #define VECTOR_CLONES void
     #endif
+    #if defined(__GNUC__)
+    #define INTO_CALLER __attribute__((always_inline)) void
+    #else
+    #define INTO_CALLER void
+    #endif
     """
     ctypedef void vector_clones "VECTOR_CLONES"
+    ctypedef void into_caller "INTO_CALLER"
 
 cdef union DoubleBits:
     double real
