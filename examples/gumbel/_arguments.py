@@ -65,15 +65,15 @@ def distributions(
         TypeError: None or several were given, or not real numbers.
         ValueError: There are no categories, or probabilities do not add up to 1.
     """
-    given = {"logits": logits, "weights": weights, "probabilities": probabilities}
-    names = [name for name, value in given.items() if value is not None]
-    if len(names) != 1:
+    named = {"logits": logits, "weights": weights, "probabilities": probabilities}
+    given = {name: value for name, value in named.items() if value is not None}
+    if len(given) != 1:
         raise TypeError(
             "expected one of logits, weights and probabilities, not "
-            + (" and ".join(names) or "none")
+            + (" and ".join(given) or "none")
         )
-    name = names[0]
-    array = real_array(name, given[name])
+    [(name, value)] = given.items()
+    array = real_array(name, value)
     if array.ndim == 0 or array.shape[-1] == 0:
         raise ValueError(f"{name} has shape {array.shape}: expected (..., n) with n >= 1")
     if name == "probabilities":
@@ -94,6 +94,14 @@ def real_array(name: str, value: npt.ArrayLike) -> npt.NDArray[np.floating]:
         raise TypeError(f"{name} has dtype {array.dtype}: expected real numbers up to float64")
     dtype = np.float32 if array.dtype.type is np.float32 else np.float64
     return np.require(array, dtype, "A")
+
+
+def float_type(dtype: npt.DTypeLike) -> np.dtype[np.floating]:
+    """The dtype, if it is float32 or float64."""
+    wanted = np.dtype(dtype)
+    if wanted not in (np.float32, np.float64):
+        raise TypeError(f"dtype = {wanted}: expected float32 or float64")
+    return wanted
 
 
 def as_rows(array: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

@@ -362,6 +362,16 @@ cdef void gather(const Job* job, const floating* values, Py_ssize_t row, Py_ssiz
     cdef Py_ssize_t done = 0
     cdef Py_ssize_t distribution, part, j
     cdef const floating* source
+    if job.distributions == 1 and width == job.n:
+        done = min(n, width)
+        for j in range(done):
+            out[j] = <double>values[column]
+            column = column + 1 if column + 1 < width else 0
+        while done < n:         # done is a multiple of width
+            part = min(done, n - done)
+            memcpy(out + done, out, part * sizeof(double))
+            done += part
+        return
     while done < n:
         distribution = row % job.distributions
         part = (job.distributions - distribution if dense else 1) * width - column
@@ -371,7 +381,7 @@ cdef void gather(const Job* job, const floating* values, Py_ssize_t row, Py_ssiz
         for j in range(part):
             out[done + j] = <double>source[j]
         done += part
-        row += (column + part) // width
+        row += (column + part) // width if dense else 1
         column = 0
 
 
@@ -387,7 +397,7 @@ cdef void offer_to_many(Entry* heap, Py_ssize_t k, const double* score, const do
             offer(heap, k, entry)
 
 
-cdef void offer_to_one(Entry* best, const double* score, const double* rest, Py_ssize_t n,
+cdef inline void offer_to_one(Entry* best, const double* score, const double* rest, Py_ssize_t n,
                        int64_t index) noexcept nogil:
     """The same for k = 1. No branch depends on who leads, which nobody could predict."""
     cdef double top = best.score

@@ -11,7 +11,7 @@ from . import _arguments
 from .streams import Seed, stream
 
 Floats = np.float64 | npt.NDArray[np.float64]
-Real = float | npt.ArrayLike
+Real = float | npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class Gumbel:
             dtype: float64 or float32 (the same numbers, rounded).
             threads: How many threads to use, None for all. The numbers do not depend on it.
         """
+        wanted = _arguments.float_type(dtype)
         if size is None:
             size = np.broadcast_shapes(np.shape(self.loc), np.shape(self.scale))
         noise = stream(rng).gumbel(size, dtype=np.float64, threads=threads)
@@ -85,7 +86,7 @@ class Gumbel:
             noise *= np.asarray(self.scale)
         if not (np.ndim(self.loc) == 0 and self.loc == 0.0):
             noise += np.asarray(self.loc)
-        return noise.astype(dtype, copy=False)
+        return noise.astype(wanted, copy=False)
 
     def _standard(self, x: npt.ArrayLike) -> Floats:
         return (np.asarray(x, np.float64) - self.loc) / self.scale

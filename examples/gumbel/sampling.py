@@ -48,9 +48,9 @@ def gumbel_max(
 ) -> Indices | tuple[Indices, Scores]:
     """Draw categories: Z = argmax_k(log a_k + G_k) is k with probability a_k / sum(a).
 
-    Maddison, Tarlow and Minka, "A* Sampling", NeurIPS 2014, section 2; a proof is in docs/gumbel.md.
-    G is stream(rng).gumbel of the result's shape with the categories behind it: the result is,
-    exactly, np.argmax(logits + G, axis=-1).
+    Maddison, Tarlow and Minka, "A* Sampling", NeurIPS 2014, section 2; proved in docs/gumbel.md.
+    G is stream(rng).gumbel of the result's shape with the categories behind it, and the result is
+    np.argmax(logits + G, axis=-1), with sums that are not rounded.
 
     Args:
         logits: log a up to a constant, shape (..., n), float32 or float64; -inf is impossible.

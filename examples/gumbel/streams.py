@@ -15,8 +15,8 @@ from . import _arguments, _stream
 class Stream:
     """Random numbers of which the i-th depends on key and i alone.
 
-    They come from Threefry-4x64-20 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy
-    as 1, 2, 3", SC11, 2011). A stream does not change when numbers are taken from it: the same
+    They come from Threefry-4x64-20 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as
+    easy as 1, 2, 3", SC11, 2011). A stream does not change when numbers are taken from it: the same
     stream gives the same numbers again, on any number of threads and on any processor. For others,
     take another seed, or a later part of the stream (skip).
 
@@ -80,9 +80,7 @@ class Stream:
         self, size: _arguments.Size, dtype: npt.DTypeLike, threads: int | None, as_gumbel: bool
     ) -> npt.NDArray[np.floating]:
         shape = _arguments.result_shape(size, ())
-        if np.dtype(dtype) not in (np.float32, np.float64):
-            raise TypeError(f"dtype = {np.dtype(dtype)}: expected float32 or float64")
-        out = np.empty(prod(shape), dtype)
+        out = np.empty(prod(shape), _arguments.float_type(dtype))
         threads = _arguments.thread_count(threads)
         if out.size:
             _stream.fill(out, self.start, as_gumbel, self.words, threads)
