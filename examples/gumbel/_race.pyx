@@ -29,7 +29,7 @@ from libc.string cimport memcpy
 from examples.gumbel._stream cimport (
     CHUNK, GROUP, Key, expanded, fill_gumbel, fill_upper, uniform_of,
 )
-from examples.simd cimport into_caller, log_any, log_normal, vector_clones
+from examples.simd cimport inlined_always, log_any, log_normal, prefetch, vector_clones
 
 ctypedef fused floating:
     float
@@ -38,6 +38,7 @@ ctypedef fused floating:
 cdef enum:
     BLOCK = 64              # lanes of the running minimum
     FOLDED = 8              # what it is folded to
+    AHEAD = 24              # blocks that are asked for before they are needed
     FEW = 48                # up to so many categories, dense is faster
     SEGMENT = 65536         # categories of a long row that one thread takes at a time
     OK = -1
@@ -165,7 +166,7 @@ cdef double highest_bound(double score, bint weighted, bint is_float) noexcept n
     return 1048576.0 * bias - score * 1512775.3951951856 + 16.0 + 1e-9 * fabs(score)
 
 
-cdef inline into_caller fold(const double* lowest, double* folded) noexcept nogil:
+cdef inline inlined_always fold(const double* lowest, double* folded) noexcept nogil:
     cdef int i, j
     for j in range(FOLDED):
         folded[j] = lowest[j]
@@ -175,8 +176,15 @@ cdef inline into_caller fold(const double* lowest, double* folded) noexcept nogi
                          else folded[j])
 
 
-cdef inline into_caller lower_by_logit(const floating* logits, const uint16_t* upper, int n,
-                                       double* lowest) noexcept nogil:
+cdef inline inlined_always fetch_block(const floating* values) noexcept nogil:
+    """Have a block brought from memory; past a row's end, it is the next row's."""
+    cdef int line
+    for line in range(<int>(BLOCK * sizeof(floating) // 64)):
+        prefetch(<const char*>values + 64 * line)
+
+
+cdef inline inlined_always lower_by_logit(const floating* logits, const uint16_t* upper, int n,
+                                          double* lowest) noexcept nogil:
     cdef double bound
     cdef int j
     for j in range(n):
@@ -185,8 +193,8 @@ cdef inline into_caller lower_by_logit(const floating* logits, const uint16_t* u
         lowest[j] = bound if bound < lowest[j] else lowest[j]
 
 
-cdef inline into_caller lower_by_weight(const floating* weights, const uint16_t* upper, int n,
-                                        double* lowest, int32_t* tops) noexcept nogil:
+cdef inline inlined_always lower_by_weight(const floating* weights, const uint16_t* upper, int n,
+                                           double* lowest, int32_t* tops) noexcept nogil:
     cdef double bound
     cdef int32_t top = 0
     cdef int j
@@ -206,6 +214,7 @@ cdef vector_clones lowest_by_logit(const floating* values, const uint16_t* upper
     for block in range(BLOCK):
         lanes[block] = INFINITY
     for block in range(blocks):
+        fetch_block(values + BLOCK * (block + AHEAD))
         lower_by_logit(values + BLOCK * block, upper + BLOCK * block, BLOCK, lanes)
     lower_by_logit(values + BLOCK * blocks, upper + BLOCK * blocks, n % BLOCK, lanes)
     fold(lanes, folded)
@@ -222,6 +231,7 @@ cdef vector_clones lowest_by_weight(const floating* values, const uint16_t* uppe
     for block in range(BLOCK):
         lanes[block] = INFINITY
     for block in range(blocks):
+        fetch_block(values + BLOCK * (block + AHEAD))
         lower_by_weight(values + BLOCK * block, upper + BLOCK * block, BLOCK, lanes, &tops)
     lower_by_weight(values + BLOCK * blocks, upper + BLOCK * blocks, n % BLOCK, lanes, &tops)
     fold(lanes, folded)

@@ -24,7 +24,7 @@ from cython.parallel cimport prange
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from examples.simd cimport into_caller, log_normal, vector_clones
+from examples.simd cimport inlined_always, log_normal, vector_clones
 
 ctypedef fused floating:
     float
@@ -42,19 +42,19 @@ cdef Key expanded(const uint64_t[::1] words):
     return key
 
 
-cdef inline into_caller mix(uint64_t* a, uint64_t* b, int bits) noexcept nogil:
+cdef inline inlined_always mix(uint64_t* a, uint64_t* b, int bits) noexcept nogil:
     a[0] += b[0]
     b[0] = ((b[0] << bits) | (b[0] >> (64 - bits))) ^ a[0]
 
 
-cdef inline into_caller add_key(uint64_t* x, const Key* key, int i) noexcept nogil:
+cdef inline inlined_always add_key(uint64_t* x, const Key* key, int i) noexcept nogil:
     x[0] += key.word[i % 5]
     x[1] += key.word[(i + 1) % 5]
     x[2] += key.word[(i + 2) % 5]
     x[3] += key.word[(i + 3) % 5] + <uint64_t>i
 
 
-cdef inline into_caller rounds_a(uint64_t* x) noexcept nogil:
+cdef inline inlined_always rounds_a(uint64_t* x) noexcept nogil:
     mix(&x[0], &x[1], 14)
     mix(&x[2], &x[3], 16)
     mix(&x[0], &x[3], 52)
@@ -65,7 +65,7 @@ cdef inline into_caller rounds_a(uint64_t* x) noexcept nogil:
     mix(&x[2], &x[1], 37)
 
 
-cdef inline into_caller rounds_b(uint64_t* x) noexcept nogil:
+cdef inline inlined_always rounds_b(uint64_t* x) noexcept nogil:
     mix(&x[0], &x[1], 25)
     mix(&x[2], &x[3], 33)
     mix(&x[0], &x[3], 46)
@@ -76,7 +76,7 @@ cdef inline into_caller rounds_b(uint64_t* x) noexcept nogil:
     mix(&x[2], &x[1], 32)
 
 
-cdef inline into_caller threefry(uint64_t* x, const Key* key) noexcept nogil:
+cdef inline inlined_always threefry(uint64_t* x, const Key* key) noexcept nogil:
     """Replace the counter in x by its four random words."""
     add_key(x, key, 0)
     rounds_a(x)
@@ -99,15 +99,15 @@ cdef inline double unit(uint64_t upper, uint64_t lower) noexcept nogil:
     return x - 0.99999999999999988897769753748      # 1 - 2**-53
 
 
-cdef inline into_caller words_of(uint64_t* x, uint64_t counter, uint64_t part,
-                                 const Key* key) noexcept nogil:
+cdef inline inlined_always words_of(uint64_t* x, uint64_t counter, uint64_t part,
+                                    const Key* key) noexcept nogil:
     x[0] = counter
     x[1] = part
     x[2] = x[3] = 0
     threefry(x, key)
 
 
-cdef inline into_caller upper_group(uint16_t* out, uint64_t group, const Key* key) noexcept nogil:
+cdef inline inlined_always upper_group(uint16_t* out, uint64_t group, const Key* key) noexcept nogil:
     cdef uint32_t halves[256]       # by half, word, lane
     cdef uint64_t x[4]
     cdef int lane, i
