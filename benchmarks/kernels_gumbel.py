@@ -99,7 +99,7 @@ def _numba_gumbel(logits: Floats) -> Callable[[], object]:
         for i in range(logits.shape[0]):
             best = -np.inf
             for k in range(logits.shape[1]):
-                score = logits[i, k] + np.random.gumbel()
+                score = logits[i, k] + np.random.gumbel(0.0, 1.0)
                 if score > best:
                     best = score
                     out[i] = k
@@ -205,7 +205,7 @@ def _pull_back() -> Case:
     y = gumbel_softmax(logits, 0.5, rng=7)
 
     def check(found: object, expected: object) -> None:
-        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
     return Case(
         family="gumbel",
