@@ -125,7 +125,10 @@ cdef inline int32_t steps_of_upper(uint16_t upper) noexcept nogil:
 
 
 cdef inline int32_t steps_of_weight(floating weight) noexcept nogil:
-    """2**20 (1023 + log2 a) or, for float, 2**20 (127 + log2 a), at most 0.0861 * 2**20 lower."""
+    """2**20 (1023 + log2 a) or, for float, 2**20 (127 + log2 a), at most 0.0861 * 2**20 lower.
+
+    Higher for subnormal weights: then more categories are looked at.
+    """
     cdef int32_t single
     cdef int64_t bits
     if floating is float:
@@ -140,13 +143,14 @@ cdef inline int32_t top_of(floating weight) noexcept nogil:
     """Its sign is set for what is no weight: inf, nan, everything with a sign (even -0)."""
     cdef int32_t steps = steps_of_weight(weight)
     if floating is float:
-        return steps | (steps + 0x70100000)     # 2**31 - (255 << 20)
+        return steps | <int32_t>(<uint32_t>steps + 0x70100000U)     # 2**31 - (255 << 20)
     else:
         return steps | <int32_t>(<uint32_t>steps + 0x00100000U)
 
 
 cdef inline double bound_by_weight(uint16_t upper, floating weight) noexcept nogil:
-    return <double>(steps_of_upper(upper) - steps_of_weight(weight))
+    # Of unsigned numbers, since what is no weight may overflow.
+    return <double><int32_t>(<uint32_t>steps_of_upper(upper) - <uint32_t>steps_of_weight(weight))
 
 
 cdef inline double bound_by_logit(uint16_t upper, floating logit) noexcept nogil:
@@ -162,7 +166,7 @@ cdef double highest_bound(double score, bint weighted, bint is_float) noexcept n
     cdef double bias = 143.0
     if weighted:
         bias = (143.0 - 127.0 if is_float else 143.0 - 1023.0) + 0.0862
-    # Rounding: the 8 bits of a weight that steps_of_weight drops, and logits far from 0.
+    # Rounding: the bits of a weight that steps_of_weight drops, and logits far from 0.
     return 1048576.0 * bias - score * 1512775.3951951856 + 16.0 + 1e-9 * fabs(score)
 
 
