@@ -33,12 +33,15 @@ cdef extern from *:
     #endif
     #if defined(__GNUC__)
     #define INLINED_ALWAYS __attribute__((always_inline)) void
+    #define PREFETCH(address) __builtin_prefetch(address)
     #else
     #define INLINED_ALWAYS void
+    #define PREFETCH(address)
     #endif
     """
     ctypedef void vector_clones "VECTOR_CLONES"
     ctypedef void inlined_always "INLINED_ALWAYS"
+    void prefetch "PREFETCH" (const void* address) noexcept nogil  # any address will do
 
 cdef union DoubleBits:
     double real

@@ -12,7 +12,7 @@ from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int64_t, uint64_t
 
 from examples.simd cimport (
-    DoubleBits, inlined_always, log_normal, log_quotient, log_scaled, vector_clones,
+    DoubleBits, inlined_always, log_normal, log_quotient, log_scaled, prefetch, vector_clones,
 )
 
 
@@ -79,6 +79,13 @@ cdef inline inlined_always extremes(
             total[j] += v
 
 
+cdef inline inlined_always fetch_row(const double* row) noexcept nogil:
+    """Have a row of the next block brought from memory while this one is computed."""
+    cdef Py_ssize_t line
+    for line in range(LANES // 8):
+        prefetch(row + 8 * line)
+
+
 cdef inline inlined_always scales(const double* high, double* scale, double* exponent) noexcept nogil:
     """2**-exponent and exponent = ceil(log2(high)); at most 1022, so that the scale is normal."""
     cdef Py_ssize_t j
@@ -102,6 +109,7 @@ cdef inline inlined_always mass_terms(
     cdef Py_ssize_t i, j
     cdef double w
     for i in range(rows):
+        fetch_row(x + BLOCK + i * LANES)
         for j in range(LANES):
             w = x[i * LANES + j] * scale[j]
             sums[j] += w
@@ -202,6 +210,8 @@ cdef inline inlined_always pair_terms(
     cdef double unbounded = 0.0 if product else 1.0
     cdef DoubleBits p, q, raw
     for i in range(rows):
+        fetch_row(x + BLOCK + i * LANES)
+        fetch_row(y + BLOCK + i * LANES)
         for j in range(LANES):
             p.real = x[i * LANES + j]
             q.real = y[i * LANES + j]

@@ -301,7 +301,7 @@ cdef int entropies(
                 for i in range(tasks):
                     bad |= entropies_in_lanes(w, m, n, i, out)
             else:
-                for i in prange(tasks, num_threads=threads, schedule="static"):
+                for i in prange(tasks, num_threads=threads, schedule="guided"):
                     bad |= entropies_in_lanes(w, m, n, i, out)
         return bad != 0
     if chunks == 1:
@@ -310,7 +310,7 @@ cdef int entropies(
                 for i in range(m):
                     bad |= entropy_of_row(w, n, i, out)
             else:
-                for i in prange(m, num_threads=threads, schedule="static"):
+                for i in prange(m, num_threads=threads, schedule="guided"):
                     bad |= entropy_of_row(w, n, i, out)
         return bad != 0
     with nogil:
@@ -320,7 +320,7 @@ cdef int entropies(
                 for i in range(m * chunks):
                     mass_of_chunk(w, i // chunks, i % chunks, n, parts + i)
             else:
-                for i in prange(m * chunks, num_threads=threads, schedule="static"):
+                for i in prange(m * chunks, num_threads=threads, schedule="dynamic"):
                     mass_of_chunk(w, i // chunks, i % chunks, n, parts + i)
             for i in range(m):
                 merge_all(KL, parts + i * chunks, chunks)
@@ -397,7 +397,7 @@ cdef int divergences(
                 for i in range(tasks):
                     bad |= divergences_in_lanes(kind, w, arrays, m, n, i, out)
             else:
-                for i in prange(tasks, num_threads=threads, schedule="static"):
+                for i in prange(tasks, num_threads=threads, schedule="guided"):
                     bad |= divergences_in_lanes(kind, w, arrays, m, n, i, out)
         return bad != 0
     if chunks == 1:
@@ -406,7 +406,7 @@ cdef int divergences(
                 for i in range(m):
                     bad |= divergence_of_row(kind, w, arrays, n, i, out)
             else:
-                for i in prange(m, num_threads=threads, schedule="static"):
+                for i in prange(m, num_threads=threads, schedule="guided"):
                     bad |= divergence_of_row(kind, w, arrays, n, i, out)
         return bad != 0
     with nogil:
@@ -416,7 +416,7 @@ cdef int divergences(
                 for i in range(m * chunks):
                     pair_of_chunk(kind, w, arrays, i // chunks, i % chunks, n, parts + i)
             else:
-                for i in prange(m * chunks, num_threads=threads, schedule="static"):
+                for i in prange(m * chunks, num_threads=threads, schedule="dynamic"):
                     pair_of_chunk(kind, w, arrays, i // chunks, i % chunks, n, parts + i)
             for i in range(m):
                 merge_all(kind, parts + i * chunks, chunks)
@@ -540,13 +540,13 @@ cdef object each_quotient(object x, object y, int left, double factor, object th
     with nogil:
         parts = <Pair*> malloc(m * chunks * sizeof(Pair))
         if parts != NULL:
-            for i in prange(m * chunks, num_threads=count, schedule="static"):
+            for i in prange(m * chunks, num_threads=count, schedule="dynamic"):
                 pair_of_chunk(KL, w, 2, i // chunks, i % chunks, n, parts + i)
             for i in range(m):
                 merge_all(KL, parts + i * chunks, chunks)
                 parts[i] = parts[i * chunks]
                 bad |= parts[i].bad or not (parts[i].p > 0.0 and parts[i].q > 0.0)
-            for i in prange(m * chunks, num_threads=count, schedule="static"):
+            for i in prange(m * chunks, num_threads=count, schedule="dynamic"):
                 quotients_of_chunk(w, i // chunks, i % chunks, n, parts + i // chunks, factor, out)
             free(parts)
     if parts == NULL:
