@@ -19,7 +19,9 @@ from examples.information.blocks cimport (
     BLOCK, BOTH, CROSS, KL, LANES, MEAN, Kind, Mass, Pair,
     log_quotients, mass_block, mass_lanes, pair_block, pair_lanes, pair_value,
 )
-from examples.information.weights cimport Weights, block, join_axes, offset, side_by_side
+from examples.information.weights cimport (
+    Weights, block, join_axes, offset, side_by_side, whole_lanes,
+)
 from examples.simd cimport DoubleBits, log_normal, log_quotient
 
 import numpy as np
@@ -362,7 +364,7 @@ cdef void mass_of_chunk(
     cdef Py_ssize_t stop = first + CHUNK if first + CHUNK < n else n
     while first < stop:
         count = BLOCK if first + BLOCK < stop else stop - first
-        mass_block(block(w, start, first, count, buffer), (count + LANES - 1) // LANES, &parts[i])
+        mass_block(block(w, start, first, count, buffer), whole_lanes(count) // LANES, &parts[i])
         first += BLOCK
         i += 1
     merge_all(KL, parts, i)
@@ -432,7 +434,7 @@ cdef void load_second(
     double* out, double* other,
 ) noexcept nogil:
     """A block of the product that is compared with; a quotient with the third comes before it."""
-    cdef Py_ssize_t i, padded = count + -count % LANES
+    cdef Py_ssize_t i, padded = whole_lanes(count)
     cdef const double* factor = block(&w[1], w[1].data + offset(&w[1].rows, row), first, count, out)
     for i in range(padded):
         out[i] = factor[i]
@@ -506,7 +508,7 @@ cdef void pair_of_chunk(
             q = second
         else:
             q = block(&w[1], q_start, first, count, second)
-        pair_block(kind, p, q, (count + LANES - 1) // LANES, arrays > 2, &parts[i])
+        pair_block(kind, p, q, whole_lanes(count) // LANES, arrays > 2, &parts[i])
         first += BLOCK
         i += 1
     merge_all(kind, parts, i)

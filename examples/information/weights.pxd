@@ -91,12 +91,18 @@ cdef inline void copy_part(
         count -= run
 
 
+@cython.cdivision(True)
+cdef inline Py_ssize_t whole_lanes(Py_ssize_t count) noexcept nogil:
+    """The next multiple of LANES."""
+    return (count + LANES - 1) // LANES * LANES
+
+
 cdef inline const double* block(
     const Weights* weights, const char* row, Py_ssize_t start, Py_ssize_t count, double* buffer
 ) noexcept nogil:
     """A row's elements start to start + count, as they lie or copied, zeros up to whole lanes."""
     cdef const Walk* walk = &weights.row
-    cdef Py_ssize_t short = -count % LANES
+    cdef Py_ssize_t short = whole_lanes(count) - count
     if (
         short == 0 and not weights.single
         and walk.axes == 1 and walk.strides[0] == sizeof(double)
