@@ -35,6 +35,8 @@ cdef struct Pair:
 
 cdef void mass_block(const double* x, Py_ssize_t rows, Mass* out) noexcept nogil
 cdef void mass_lanes(const double* x, Py_ssize_t rows, double* entropy, bint* bad) noexcept nogil
+# The entropy of weights, from the largest, and the others' sum w and sum w log w.
+cdef double entropy_without_top(double top, double rest, double rest_logs) noexcept nogil
 cdef void pair_block(
     Kind kind, const double* x, const double* y, Py_ssize_t rows, bint product, Pair* out
 ) noexcept nogil

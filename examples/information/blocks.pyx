@@ -12,9 +12,13 @@ from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int64_t, uint64_t
 
 from examples.simd cimport (
-    DoubleBits, inlined_always, log_normal, log_quotient, log_scaled, prefetch, vector_clones,
+    DoubleBits, inlined_always, log_1_plus, log_normal, log_quotient, log_scaled, prefetch, vector_clones,
 )
 
+
+
+cdef enum:
+    GROUP = 8  # so many rows are added up before that is added to the rest
 
 
 # What lanes are made of -----------------------------------------------------------------------
@@ -52,6 +56,12 @@ cdef inline double folded_high(double* lane) noexcept nogil:
     for j in range(1, 8):
         high = lane[j] if lane[j] > high else high
     return high
+
+
+cdef inline inlined_always add(double* lane, const double* other) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(LANES):
+        lane[j] += other[j]
 
 
 cdef inline inlined_always negate(double* lane) noexcept nogil:
@@ -156,11 +166,14 @@ cdef vector_clones mass_lanes_clones(
     cdef double high[LANES]
     cdef double sums[LANES]
     cdef double logs[LANES]
+    cdef double tops[LANES]
     cdef double scale[LANES]
     cdef double exponent[LANES]
+    cdef double some[LANES]
+    cdef double some_logs[LANES]
     cdef double wrong[LANES]
-    cdef double value
-    cdef Py_ssize_t j
+    cdef double top, rest, rest_logs
+    cdef Py_ssize_t group, i, j
     fill(low, 0.0)
     fill(high, 0.0)
     fill(sums, 0.0)
@@ -168,15 +181,59 @@ cdef vector_clones mass_lanes_clones(
     scales(high, scale, exponent)
     fill(sums, 0.0)
     fill(logs, 0.0)
-    mass_terms(x, rows, scale, sums, logs)
+    fill(tops, 0.0)
+    for group in range((rows + GROUP - 1) // GROUP):
+        i = group * GROUP
+        fill(some, 0.0)
+        fill(some_logs, 0.0)
+        terms_but_tops(
+            x + i * LANES, GROUP if i + GROUP < rows else rows - i, high, scale,
+            some, some_logs, tops,
+        )
+        add(sums, some)
+        add(logs, some_logs)
     for j in range(LANES):
-        value = log_normal(sums[j]) - logs[j] / sums[j]
-        value = 0.0 if high[j] * scale[j] == sums[j] else value
-        entropy[j] = value if value > 0.0 else 0.0
-        value = 0.0 if low[j] >= 0.0 else 1.0
-        value = value if high[j] < INFINITY else 1.0
-        wrong[j] = value if sums[j] > 0.0 else 1.0
+        top = high[j] * scale[j]
+        rest = sums[j] + (tops[j] - 1.0) * top
+        rest_logs = logs[j] + (tops[j] - 1.0) * (top * log_normal(top))
+        entropy[j] = entropy_of_parts(top, rest, rest_logs)
+        top = 0.0 if low[j] >= 0.0 else 1.0
+        top = top if high[j] < INFINITY else 1.0
+        top = top if high[j] > 0.0 else 1.0
+        wrong[j] = top if sums[j] == sums[j] else 1.0
     bad[0] = folded_high(wrong) > 0.0
+
+
+cdef inline inlined_always terms_but_tops(
+    const double* x, Py_ssize_t rows, const double* high, const double* scale,
+    double* sums, double* logs, double* tops,
+) noexcept nogil:
+    """As mass_terms, but weights that are the lane's largest are only counted."""
+    cdef Py_ssize_t i, j
+    cdef double w, v
+    for i in range(rows):
+        for j in range(LANES):
+            v = x[i * LANES + j]
+            w = v * scale[j]
+            w = 0.0 if v == high[j] else w
+            sums[j] += w
+            logs[j] += w * log_normal(w)
+            tops[j] += 1.0 if v == high[j] else 0.0
+
+
+cdef inline double entropy_of_parts(double top, double rest, double rest_logs) noexcept nogil:
+    """H = log S - (1/S) sum w log w with S = top + rest, rearranged: as top's own share may be all
+    but the whole of S, and cancel with log S, the two are taken together.
+    """
+    cdef double total = top + rest
+    cdef double value = (
+        top * log_1_plus(rest / top) + (rest * log_normal(total) - rest_logs)
+    ) / total
+    return value if value > 0.0 else 0.0
+
+
+cdef double entropy_without_top(double top, double rest, double rest_logs) noexcept nogil:
+    return entropy_of_parts(top, rest, rest_logs)
 
 
 # Two distributions: sums of p log(p / q), q log(p / q), p log q --------------------------------
@@ -373,8 +430,12 @@ cdef inline inlined_always pair_lanes_body(
     cdef double back[LANES]
     cdef double infinite[LANES]
     cdef double wrong[LANES]
+    cdef double some_p[LANES]
+    cdef double some_q[LANES]
+    cdef double some_logs[LANES]
+    cdef double some_back[LANES]
     cdef double right
-    cdef Py_ssize_t j
+    cdef Py_ssize_t group, i, j
     fill(p_low, 0.0)
     fill(p_high, 0.0)
     fill(p_sum, 0.0)
@@ -391,10 +452,22 @@ cdef inline inlined_always pair_lanes_body(
     fill(logs, 0.0)
     fill(back, 0.0)
     fill(infinite, 0.0)
-    pair_terms(
-        kind, True, product, x, y, rows, p_scale, q_scale, p_exponent, shift,
-        p_sum, q_sum, logs, back, infinite,
-    )
+    for group in range((rows + GROUP - 1) // GROUP):
+        i = group * GROUP
+        fill(some_p, 0.0)
+        fill(some_q, 0.0)
+        fill(some_logs, 0.0)
+        fill(some_back, 0.0)
+        pair_terms(
+            kind, True, product,
+            x + i * LANES, y + i * LANES, GROUP if i + GROUP < rows else rows - i,
+            p_scale, q_scale, p_exponent, shift,
+            some_p, some_q, some_logs, some_back, infinite,
+        )
+        add(p_sum, some_p)
+        add(q_sum, some_q)
+        add(logs, some_logs)
+        add(back, some_back)
     for j in range(LANES):
         value[j] = finished(
             kind, p_sum[j], q_sum[j], logs[j], back[j], p_exponent[j], q_exponent[j], shift[j],

@@ -17,7 +17,7 @@ from libc.stdlib cimport free, malloc
 
 from examples.information.blocks cimport (
     BLOCK, BOTH, CROSS, KL, LANES, MEAN, Kind, Mass, Pair,
-    log_quotients, mass_block, mass_lanes, pair_block, pair_lanes, pair_value,
+    entropy_without_top, log_quotients, mass_block, mass_lanes, pair_block, pair_lanes, pair_value,
 )
 from examples.information.weights cimport (
     Weights, block, join_axes, offset, side_by_side, whole_lanes,
@@ -57,8 +57,7 @@ def entropy(weights, *, axis=-1, base=None, out=None, threads=None):
 
     Returns:
         Entropies, shape (...), a scalar for one distribution; float32 for float32 weights, which
-        are summed up in float64. The error is at most 4 ulp of max(H, 1 nat), for weights from
-        1e-300 to 1e300.
+        are summed up in float64. The error is at most 4 ulp, for weights from 1e-300 to 1e300.
 
     Raises:
         ValueError: A weight is negative, infinite or nan; all weights of a distribution are zero,
@@ -320,13 +319,13 @@ cdef int entropies(
         if parts != NULL:
             if threads == 1:
                 for i in range(m * chunks):
-                    mass_of_chunk(w, i // chunks, i % chunks, n, parts + i)
+                    mass_of_chunk(w, i // chunks, i % chunks, n, -1.0, parts + i)
             else:
                 for i in prange(m * chunks, num_threads=threads, schedule="dynamic"):
-                    mass_of_chunk(w, i // chunks, i % chunks, n, parts + i)
+                    mass_of_chunk(w, i // chunks, i % chunks, n, -1.0, parts + i)
             for i in range(m):
                 merge_all(KL, parts + i * chunks, chunks)
-                bad |= mass_entropy(parts + i * chunks, out + i)
+                bad |= mass_entropy(w, i, n, parts + i * chunks, out + i)
             free(parts)
     if parts == NULL:
         raise MemoryError()
@@ -350,34 +349,72 @@ cdef int entropies_in_lanes(
 
 cdef int entropy_of_row(const Weights* w, Py_ssize_t n, Py_ssize_t row, double* out) noexcept nogil:
     cdef Mass sums
-    mass_of_chunk(w, row, 0, n, &sums)
-    return mass_entropy(&sums, out + row)
+    mass_of_chunk(w, row, 0, n, -1.0, &sums)
+    return mass_entropy(w, row, n, &sums, out + row)
 
 
 cdef void mass_of_chunk(
-    const Weights* w, Py_ssize_t row, Py_ssize_t chunk, Py_ssize_t n, Mass* out
+    const Weights* w, Py_ssize_t row, Py_ssize_t chunk, Py_ssize_t n, double without, Mass* out
 ) noexcept nogil:
+    """Sum up a chunk, without the weights that are equal to the given one."""
     cdef double buffer[BLOCK]
     cdef Mass parts[BLOCKS]
     cdef const char* start = w.data + offset(&w.rows, row)
-    cdef Py_ssize_t first = chunk * CHUNK, count, i = 0
+    cdef const double* x
+    cdef Py_ssize_t first = chunk * CHUNK, count, i = 0, k
     cdef Py_ssize_t stop = first + CHUNK if first + CHUNK < n else n
     while first < stop:
         count = BLOCK if first + BLOCK < stop else stop - first
-        mass_block(block(w, start, first, count, buffer), whole_lanes(count) // LANES, &parts[i])
+        x = block(w, start, first, count, buffer)
+        if without > 0.0:
+            for k in range(whole_lanes(count)):
+                buffer[k] = 0.0 if x[k] == without else x[k]
+            x = buffer
+        mass_block(x, whole_lanes(count) // LANES, &parts[i])
         first += BLOCK
         i += 1
     merge_all(KL, parts, i)
     out[0] = parts[0]
 
 
-cdef int mass_entropy(const Mass* sums, double* out) noexcept nogil:
+cdef int mass_entropy(
+    const Weights* w, Py_ssize_t row, Py_ssize_t n, const Mass* sums, double* out
+) noexcept nogil:
     if sums.bad or not sums.sum > 0.0:
         return 1
-    cdef double value = log_normal(sums.sum) - sums.logs / sums.sum
-    # One weight alone: rounding must not leave it any uncertainty.
-    out[0] = 0.0 if sums.top == sums.sum or value < 0.0 else value
+    if 2.0 * sums.top > sums.sum:
+        out[0] = dominated_entropy(w, row, n, sums)
+    else:
+        out[0] = log_normal(sums.sum) - sums.logs / sums.sum
     return 0
+
+
+cdef double dominated_entropy(
+    const Weights* w, Py_ssize_t row, Py_ssize_t n, const Mass* sums
+) noexcept nogil:
+    """One weight is more than all others, and would drown them: they are summed up without it."""
+    cdef Mass levels[64]  # sums of 1, 2, 4, ... chunks, as the bits of their number are set
+    cdef Mass part
+    cdef Py_ssize_t chunk, bit, depth = 0
+    cdef double top = ldexp(sums.top, <int> sums.exponent), apart, scale
+    for chunk in range((n + CHUNK - 1) // CHUNK):
+        mass_of_chunk(w, row, chunk, n, top, &part)
+        bit = chunk
+        while bit & 1:
+            depth -= 1
+            part = merged_mass(&levels[depth], &part)
+            bit >>= 1
+        levels[depth] = part
+        depth += 1
+    part = levels[depth - 1]
+    while depth > 1:
+        depth -= 1
+        part = merged_mass(&levels[depth - 1], &part)
+    apart = part.exponent - sums.exponent
+    scale = ldexp(1.0, <int> apart)
+    return entropy_without_top(
+        sums.top, scale * part.sum, scale * (part.logs + apart * LOG_2 * part.sum)
+    )
 
 
 # Divergences ----------------------------------------------------------------------------------
