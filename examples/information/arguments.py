@@ -40,10 +40,10 @@ def last(name: str, array: NDArray[Any], axis: Axis) -> tuple[NDArray[Any], int]
         ValueError: There is no such axis, or nothing along the axes.
     """
     axes = range(array.ndim) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
-    left = array.ndim - len(axes)
-    moved = np.moveaxis(array, tuple(axes), range(left, array.ndim))
     if array.ndim == 0 or not axes:
         raise ValueError(f"{name} has no axis to sum over, expected one or more dimensions")
+    left = array.ndim - len(axes)
+    moved = np.moveaxis(array, tuple(axes), range(left, array.ndim))
     if 0 in moved.shape[left:]:
         raise ValueError(
             f"{name} is empty along axis {axis}: its shape is {array.shape}, "

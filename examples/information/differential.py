@@ -89,7 +89,7 @@ def differential_entropy(
 
     Reference:
         L. F. Kozachenko and N. N. Leonenko, "Sample Estimate of the Entropy of a Random Vector",
-        Problems of Information Transmission 23 (1987); A. Kraskov, H. Stoegbauer and P. Grassberger,
+        Problems of Information Transmission 23 (1987); A. Kraskov, H. Stoegbauer, P. Grassberger,
         "Estimating Mutual Information", Physical Review E 69 (2004), section II.
     """
     factor = unit(base)

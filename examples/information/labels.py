@@ -237,9 +237,7 @@ def _single(labels: NDArray[Any], threads: int | None) -> Counts:
     raise RuntimeError("the labels were changed while they were counted")
 
 
-def _joint(
-    x: NDArray[Any], y: NDArray[Any], threads: int | None
-) -> tuple[Counts | None, int, int]:
+def _joint(x: NDArray[Any], y: NDArray[Any], threads: int | None) -> tuple[Counts | None, int, int]:
     """A table with places for all pairs (None if it would be too large), and its first labels."""
     for x_sample, y_sample in ((_few(x), _few(y)), (x, y)):
         (x_low, x_bits), (y_low, y_bits) = _range(x_sample), _range(y_sample)

@@ -71,7 +71,7 @@ def conditional_entropy(
     factor = unit(base)
     table, left = _table("joint", joint, axis, 2)
     given = _sums(table, (-2,))
-    if np.isinf(given.astype(np.float64)).any():
+    if (given > np.finfo(np.float64).max).any():
         table = table * table.dtype.type(2.0**-64)  # the sums must be on the table's own scale
         given = _sums(table, (-2,))
     nats, bad = dependence(
@@ -115,7 +115,7 @@ def mutual_information(
     Raises:
         ValueError: As for `entropy` and `contingency`; or an option that does not belong to what is
             given.
-        TypeError: The weights are no real numbers; or labels are no integers, and there are no bins.
+        TypeError: The weights are no real numbers; or labels are no integers, without bins.
 
     Reference:
         Kullback and Leibler (1951); T. M. Cover and J. A. Thomas, "Elements of Information
@@ -225,9 +225,7 @@ def _normalised(
         return (_sums(table, axes) / total).astype(np.float64)
 
 
-def _information(
-    name: str, table: Floats, left: int, threads: int | None
-) -> NDArray[np.float64]:
+def _information(name: str, table: Floats, left: int, threads: int | None) -> NDArray[np.float64]:
     total = _sums(table, (-2, -1))
     factors = tuple(
         np.broadcast_to(_normalised(table, (others,), total), table.shape) for others in (-1, -2)
