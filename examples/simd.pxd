@@ -59,6 +59,13 @@ cdef inline double log_normal(double x) noexcept nogil:
     return log_scaled(number.bits, 0.0)
 
 
+@cython.cdivision(True)
+cdef inline double log_1_plus(double x) noexcept nogil:
+    """log(1 + x) for x from 0 to 1e300: what 1 + x has lost is added again."""
+    cdef double y = 1.0 + x
+    return log_normal(y) + (x - (y - 1.0)) / y
+
+
 cdef inline double log_any(double x) noexcept nogil:
     """log x for every x: -inf for 0, nan below 0 and for nan, inf for inf; right for subnormal x."""
     cdef DoubleBits number, factor, shift

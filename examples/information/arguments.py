@@ -1,0 +1,149 @@
+"""What callers may pass: weights, axes, bases, threads, out; and how it is refused."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Axis = int | Sequence[int] | None
+Floats = NDArray[np.floating[Any]]
+
+WORTH_A_THREAD = 32768
+"""So many elements for a thread, or it costs more than it brings."""
+
+
+def as_weights(name: str, given: ArrayLike) -> Floats:
+    """An array that the kernels can read: float32 or float64, aligned, native byte order.
+
+    Raises:
+        TypeError: The values are no real numbers.
+    """
+    array = np.asarray(given)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} has dtype {array.dtype}, expected real numbers")
+    small = array.dtype.kind == "f" and array.dtype.itemsize <= 4
+    return np.require(array, np.float32 if small else np.float64, ["ALIGNED"])
+
+
+def last(name: str, array: NDArray[Any], axis: Axis) -> tuple[NDArray[Any], int]:
+    """Move the axes to be summed over to the end.
+
+    Returns:
+        A view, and the number of its leading axes: those that are left.
+
+    Raises:
+        ValueError: There is no such axis, or nothing along the axes.
+    """
+    axes = range(array.ndim) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    if array.ndim == 0 or not axes:
+        raise ValueError(f"{name} has no axis to sum over, expected one or more dimensions")
+    left = array.ndim - len(axes)
+    moved = np.moveaxis(array, tuple(axes), range(left, array.ndim))
+    if 0 in moved.shape[left:]:
+        raise ValueError(
+            f"{name} is empty along axis {axis}: its shape is {array.shape}, "
+            "expected one weight or more"
+        )
+    return moved, left
+
+
+def refuse(name: str, array: NDArray[Any], left: int) -> NoReturn:
+    """Tell what is wrong with weights that a kernel has turned down.
+
+    Args:
+        name: The argument's name.
+        array: The weights, axes that are summed over last.
+        left: The number of leading axes.
+
+    Raises:
+        ValueError: Always.
+    """
+    if problem := fault(name, array, left):
+        raise ValueError(problem)
+    raise ValueError(f"{name} cannot be normalised: it was changed while it was read")
+
+
+def fault(name: str, array: NDArray[Any], left: int) -> str:
+    """What is wrong with weights, `""` if nothing is."""
+    wrong = ~((array >= 0) & (array < np.inf))
+    if wrong.any():
+        place = tuple(int(i) for i in np.argwhere(wrong)[0])
+        where = ", ".join(map(str, place))
+        return (
+            f"{name} has {array[place]} at [{where}]"
+            + (" (the axis summed over is last)" if array.ndim > 1 else "")
+            + ", expected finite numbers that are not negative"
+        )
+    empty = ~(array != 0).any(axis=tuple(range(left, array.ndim)))
+    if np.any(empty):
+        place = tuple(int(i) for i in np.argwhere(empty)[0])
+        where = f" at [{', '.join(map(str, place))}]" if place else ""
+        return f"{name} is all zeros{where}, expected a positive weight in each distribution"
+    return ""
+
+
+def unit(base: float | None) -> float:
+    """What nats are multiplied by to have the unit that the logarithm's base stands for.
+
+    Raises:
+        ValueError: The base is not positive, or 1, or not finite.
+    """
+    if base is None:
+        return 1.0
+    if not (0 < base < math.inf) or base == 1:
+        raise ValueError(f"base is {base}, expected a positive number other than 1, or None for e")
+    return 1 / math.log(base)
+
+
+def thread_count(threads: int | None, work: int) -> int:
+    """How many threads to use for so many elements.
+
+    Args:
+        threads: What the caller asked for; None for as many as are worth it, at most
+            ``OMP_NUM_THREADS`` or, without that, the processors that this process may use.
+        work: How many elements there are.
+
+    Raises:
+        ValueError: Fewer than one were asked for.
+    """
+    if threads is not None:
+        if threads < 1:
+            raise ValueError(f"threads is {threads}, expected 1 or more, or None for all")
+        return int(threads)
+    worth = work // WORTH_A_THREAD
+    return 1 if worth < 2 else min(worth, available_threads())
+
+
+def available_threads() -> int:
+    """``OMP_NUM_THREADS``, or else the processors that this process may use."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if wanted.isdigit() and int(wanted):
+        return int(wanted)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def delivered(nats: NDArray[np.float64], factor: float, dtype: Any, out: Floats | None) -> Any:
+    """The results in their unit and dtype, a scalar if there is one; in out, if there is one.
+
+    Raises:
+        TypeError: out is no array of floating-point numbers.
+        ValueError: out has another shape.
+    """
+    if factor != 1.0:
+        nats *= factor
+    if out is None:
+        return nats.astype(dtype, copy=False)[()]
+    if not isinstance(out, np.ndarray) or out.dtype.kind != "f":
+        what = getattr(out, "dtype", type(out).__name__)
+        raise TypeError(f"out is {what}, expected an array of floating-point numbers")
+    if out.shape != nats.shape:
+        raise ValueError(f"out has shape {out.shape}, expected {nats.shape}")
+    out[...] = nats
+    return out
