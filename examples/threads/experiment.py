@@ -52,7 +52,7 @@ MODES = {
     "threads, released": lambda workers, times: Setup(workers, 0, True, times),
     "prange": lambda workers, times: Setup(1, workers, True, times),
 }
-"""The ways to put a number of workers to work: Python threads with the GIL held or released, a team."""
+"""The ways to put workers to work: Python threads, the GIL held or released; a `prange`'s team."""
 
 
 def strong(workers: Sequence[int], modes: Iterable[str] = MODES) -> list[Setup]:

@@ -30,7 +30,7 @@ def draw(results: Results, path: Path) -> None:
     from matplotlib.figure import Figure
 
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(13, 4.6), layout="constrained")
+        figure = Figure(figsize=(13, 5), layout="constrained")
         first, second, third = figure.subplots(1, 3)
         _strong(first, results)
         _weak(second, results)
@@ -40,7 +40,23 @@ def draw(results: Results, path: Path) -> None:
             f"n = {results.n}",
             fontsize=9, color=INK,
         )  # fmt: skip
+        figure.legend(
+            handles=_legend(results), loc="outside lower center", ncols=7, frameon=False, fontsize=9
+        )
         figure.savefig(path, dpi=110)
+
+
+def _legend(results: Results) -> list[Any]:
+    """The kernels' colours and marks, with Amdahl's serial part of a team's strong scaling."""
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for number, kernel in enumerate(results.kernels()):
+        curve = _best(results, kernel)
+        part = results.serial_fraction(curve) if curve else None
+        label = kernel if part is None else f"{kernel} (serial: {part:.0%})"
+        handles.append(Line2D([], [], label=label, **_style(number)))
+    return handles
 
 
 def _best(results: Results, kernel: str, *, weak: bool = False) -> Scaling | None:
@@ -66,9 +82,8 @@ def _strong(axes: Any, results: Results) -> None:
         if curve and curve.relative:
             faster = speedup(curve.relative)
             part = results.serial_fraction(curve)
-            label = kernel if part is None else f"{kernel}, serial part {part:.0%}"
-            axes.plot(list(faster), list(faster.values()), label=label, **_style(number))
-            if part is not None:
+            axes.plot(list(faster), list(faster.values()), **_style(number))
+            if part is not None and len(faster) > 2:
                 fine = [1 + (ends[1] - 1) * step / 40 for step in range(41)]
                 law = [amdahl(part, p) for p in fine]
                 axes.plot(fine, law, color=_style(number)["color"], linewidth=0.6, alpha=0.7)
@@ -82,7 +97,7 @@ def _strong(axes: Any, results: Results) -> None:
     _workers_axis(axes, results)
     axes.set_ylabel("speed-up over one")
     axes.set_title("Strong scaling: the same work, shared\n(dotted: the GIL is held)", fontsize=10)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
     axes.set_ylim(bottom=0)
 
 
@@ -92,7 +107,7 @@ def _weak(axes: Any, results: Results) -> None:
         curve = _best(results, kernel, weak=True)
         if curve and curve.relative:
             useful = weak_efficiency(curve.relative)
-            axes.plot(list(useful), list(useful.values()), label=kernel, **_style(number))
+            axes.plot(list(useful), list(useful.values()), **_style(number))
         held = [c for c in results.curves(kernel, weak=True) if c.mode == "threads, held"]
         for line in held:
             useful = weak_efficiency(line.relative)
@@ -138,13 +153,11 @@ def _roofline(axes: Any, results: Results) -> None:
             style["markerfacecolor"] = "white"
         where = NO_MEMORY if math.isinf(dot.intensity) else dot.intensity
         axes.plot([where], [dot.flops / GIGA], **style)
-    for number, kernel in enumerate(kernels):
-        if any(dot.kernel == kernel for dot in results.dots()):
-            axes.plot([], [], label=kernel, **(_style(number) | {"linestyle": "none"}))
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(low, high)
     axes.set_xlabel("flops for each byte of memory traffic (far right: no traffic)")
+    axes.set_ylim(top=max((roof.flops for roof in results.roofs), default=GIGA) / GIGA * 6)
     axes.set_ylabel("GFLOP/s")
     axes.set_title("Roofline\n(hollow: one thread)", fontsize=10)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.legend(frameon=False, fontsize=8, loc="upper left")

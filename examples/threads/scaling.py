@@ -3,9 +3,9 @@
     python -m examples.threads.scaling --kernel ijk,tiled --threads 1,2,4 --plot scaling.png
 
 The article's experiment (each thread multiplies matrices of its own), strong scaling (the same
-work, shared), weak scaling (each worker has work of its own), Amdahl's serial part, the roofline, and
-other ways to the same product. All setups of a kernel take turns in each round. Ctrl-C ends it and
-shows what has been measured so far. With --watch it goes on: save a kernel's .pyx, and it is
+work, shared), weak scaling (each worker has work of its own), Amdahl's serial part, the roofline,
+and other ways to the same product. All setups of a kernel take turns in each round. Ctrl-C ends it
+and shows what has been measured so far. With --watch it goes on: save a kernel's .pyx, and it is
 measured anew.
 """
 
@@ -209,7 +209,8 @@ class Driver:
         except Exception as error:  # whatever a half-finished kernel does: it is being worked on
             OUT.print(f"{kernel.name}: not measured: {type(error).__name__}: {error}", markup=False)
             return
-        OUT.print(watch.compared(kernel, last[kernel.name], now, options.threads))
+        before = last[kernel.name]
+        OUT.print(watch.compared(kernel, before, now, options.threads, self.results.cores))
         last[kernel.name] = now
 
 

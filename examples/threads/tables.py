@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from rich import box
 from rich.table import Table
 
 from .laws import speedup, strong_efficiency, weak_efficiency
@@ -13,10 +14,14 @@ from .results import Results
 GIGA = 1e9
 
 
-def _table(title: str, *columns: str, caption: str | None = None) -> Table:
-    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
+def new(title: str, *columns: str, caption: str | None = None) -> Table:
+    """Returns an empty table, the first column to the left and numbers to the right."""
+    table = Table(
+        title=title, caption=caption, title_justify="left", caption_justify="left",
+        box=box.SIMPLE_HEAD, padding=0, pad_edge=False, title_style="bold", caption_style="dim",
+    )  # fmt: skip
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right")
+        table.add_column(column, justify="right" if number else "left", no_wrap=True)
     return table
 
 
@@ -27,10 +32,18 @@ def seconds(value: float) -> str:
     return f"{value * 1e3:.3g} ms" if value < 1 else f"{value:.3g} s"
 
 
+def workers(mode: str, p: int, cores: int) -> str:
+    """Returns who works: "2 threads, held", "prange of 2"; with a star if cores are too few."""
+    star = " *" if p > cores else ""
+    if mode == "prange":
+        return f"prange of {p}{star}"
+    return f"{p} thread{'s' * (p > 1)}, {mode.partition(', ')[2]}{star}"
+
+
 def every(results: Results) -> Iterator[Table]:
     """Yields the tables that there are results for."""
-    if rows := list(results.article()):
-        yield article(results, rows)
+    if list(results.article()):
+        yield article(results)
     if results.samples:
         yield strong(results)
         yield weak(results)
@@ -40,31 +53,29 @@ def every(results: Results) -> Iterator[Table]:
         yield peers(results)
 
 
-def article(results: Results, rows: list[tuple]) -> Table:  # type: ignore[type-arg]
+def article(results: Results) -> Table:
     """Returns the article's experiment, its times beside ours."""
-    table = _table(
-        f"ijk, n = {results.n}: each thread multiplies matrices of its own",
-        "threads", "GIL", "prange", "ours", "x 1 thread", "article, n = 1200",
-        caption=f"prange: a team of {results.cores}. The article's machine: 4 cores, of 2021.",
+    table = new(
+        f"ijk, n = {results.n}: each Python thread multiplies matrices of its own",
+        "threads", "GIL", "prange", "ours", "x 1 thread", "article's",
+        caption=f"prange: a team of {results.cores} in each thread.\n"
+        "The article's machine: 4 cores, of 2021; n = 1200.",
     )  # fmt: skip
-    for threads, release, team, spent, relative, theirs in rows:
+    for threads, release, team, spent, relative, theirs in results.article():
         table.add_row(
             str(threads), "released" if release else "held", "with" if team else "without",
-            seconds(spent), "-" if relative is None else f"{relative:.2f}",
-            "-" if theirs is None else f"{theirs:.2f} s",
+            seconds(spent), _number(relative), "-" if theirs is None else f"{theirs:.2f} s",
         )  # fmt: skip
     return table
 
 
 def strong(results: Results) -> Table:
     """Returns one thread's work, shared by more and more workers."""
-    table = _table(
+    table = new(
         "Strong scaling: the same work, shared",
-        "kernel", "workers are", "workers", "time", "GFLOP/s", "speed-up", "efficiency",
-        "serial part",
-        caption="Workers are Python threads, with the GIL held or released, or a prange's team.\n"
-        "Ideal: speed-up = workers, efficiency 100 %. Serial part: Amdahl's law, fitted to as\n"
-        "many workers as there are cores.",
+        "kernel", "workers", "time", "GFLOP/s", "speed-up", "efficient", "serial",
+        caption="Ideal: speed-up = workers, 100% efficient, 0% serial (Amdahl's law, fitted).\n"
+        f"held, released: the GIL. * more than the {results.cores} cores.",
     )  # fmt: skip
     for kernel in results.kernels():
         table.add_section()
@@ -73,19 +84,19 @@ def strong(results: Results) -> Table:
             faster, useful = speedup(curve.relative), strong_efficiency(curve.relative)
             for p in curve.seconds:
                 table.add_row(
-                    kernel, curve.mode, _workers(results, p), seconds(curve.seconds[p]),
+                    kernel, workers(curve.mode, p, results.cores), seconds(curve.seconds[p]),
                     _giga(curve.flops[p]), _number(faster.get(p)), _percent(useful.get(p)),
-                    "-" if part is None or p != max(curve.seconds) else f"{part:.1%}",
+                    _percent(part) if p == max(curve.seconds) else "",
                 )  # fmt: skip
     return table
 
 
 def weak(results: Results) -> Table:
     """Returns one thread's work for each worker."""
-    table = _table(
+    table = new(
         "Weak scaling: each worker has as much work as one had",
-        "kernel", "workers are", "workers", "time", "GFLOP/s", "efficiency",
-        caption="Ideal: the time of one worker, efficiency 100 %.",
+        "kernel", "workers", "time", "GFLOP/s", "efficient",
+        caption="Ideal: the time of one worker, 100% efficient.",
     )  # fmt: skip
     for kernel in results.kernels():
         table.add_section()
@@ -93,7 +104,7 @@ def weak(results: Results) -> Table:
             useful = weak_efficiency(curve.relative)
             for p in curve.seconds:
                 table.add_row(
-                    kernel, curve.mode, _workers(results, p), seconds(curve.seconds[p]),
+                    kernel, workers(curve.mode, p, results.cores), seconds(curve.seconds[p]),
                     _giga(curve.flops[p]), _percent(useful.get(p)),
                 )  # fmt: skip
     return table
@@ -101,15 +112,15 @@ def weak(results: Results) -> Table:
 
 def roofline(results: Results) -> Table:
     """Returns each kernel's speed beside what the machine can do at most."""
-    limits = ", ".join(
-        f"{roof.threads}: {roof.flops / GIGA:.0f} GFLOP/s, {roof.bandwidth / GIGA:.1f} GB/s"
+    limits = "\n".join(
+        f"{roof.threads} thread{'s' * (roof.threads > 1)}: {roof.flops / GIGA:.0f} GFLOP/s from "
+        f"registers, {roof.bandwidth / GIGA:.1f} GB/s to and from memory."
         for roof in results.roofs
     )
-    table = _table(
-        "Roofline: how near the machine's limits",
-        "kernel", "threads", "flops / byte", "GFLOP/s", "at most", "reached",
-        caption=f"Measured limits by number of threads: {limits}.\n"
-        "Arrays that fit into caches can be faster than memory.",
+    table = new(
+        "Roofline: how near the machine's measured limits",
+        "kernel", "threads", "flops/byte", "GFLOP/s", "at most", "reached",
+        caption=f"{limits}\nArrays that fit into caches can be faster than memory.",
     )  # fmt: skip
     roofs = {roof.threads: roof for roof in results.roofs}
     for dot in results.dots():
@@ -124,29 +135,24 @@ def roofline(results: Results) -> Table:
 
 def peers(results: Results) -> Table:
     """Returns other ways to a matrix product beside ours."""
-    table = _table(
-        "Matrix product: ours and others'",
+    table = new(
+        "Matrix product: ours, shared by prange, and others'",
         "way", "n", "threads", "time", "GFLOP/s", "speed-up",
         caption="\n".join(results.absent) or None,
     )  # fmt: skip
-    for kernel in ("tiled", "ikj", "ijk"):
-        for curve in results.curves(kernel) if kernel in results.kernels() else ():
-            if curve.mode == "prange":
-                for p, spent in curve.seconds.items():
-                    table.add_row(
-                        f"ours, {kernel}", str(results.n), str(p), seconds(spent),
-                        _giga(curve.flops[p]), _number(speedup(curve.relative).get(p)),
-                    )  # fmt: skip
+    for kernel in (name for name in ("tiled", "ikj", "ijk") if name in results.kernels()):
+        for curve in results.curves(kernel):
+            for p, spent in curve.seconds.items() if curve.mode == "prange" else ():
+                table.add_row(
+                    f"ours, {kernel}", str(results.n), str(p), seconds(spent),
+                    _giga(curve.flops[p]), _number(speedup(curve.relative).get(p)),
+                )  # fmt: skip
     for name, n, threads, spent, faster in results.peers():
         table.add_row(
             name, str(n), str(threads), seconds(spent), _giga(2.0 * n**3 / spent),
             _number(faster),
         )  # fmt: skip
     return table
-
-
-def _workers(results: Results, p: int) -> str:
-    return f"{p} (of {results.cores} cores)" if p > results.cores else str(p)
 
 
 def _number(value: float | None) -> str:

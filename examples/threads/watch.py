@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from .experiment import MODES, Sample, Setup, Times, possible, strong
+from . import tables
+from .experiment import Sample, Setup, Times, strong
 from .kernels import Kernel
-from .tables import seconds
 
 if TYPE_CHECKING:
     from cyhot import SwapReport
@@ -85,17 +85,21 @@ def steady(
         yield []
 
 
-def compared(kernel: Kernel, before: Times, after: Times, counts: Sequence[int]) -> Table:
+def compared(
+    kernel: Kernel, before: Times, after: Times, counts: Sequence[int], cores: int
+) -> Table:
     """Returns a table of one kernel before and after its source was saved."""
-    table = Table(title=f"{kernel.name}: saved, swapped in, measured anew", title_justify="left")
-    for number, column in enumerate(
-        ("workers are", "workers", "before", "after", "before / after")
-    ):
-        table.add_column(column, justify="left" if number == 0 else "right")
+    table = tables.new(
+        f"{kernel.name}: saved, swapped in, measured anew",
+        "workers", "before", "after", "before/after",
+    )  # fmt: skip
     for mode in WATCHED_MODES:
         for count in counts:
-            (setup,) = possible(kernel, [MODES[mode](count, 1)])
+            (setup,) = strong([count], [mode])
             if setup in before and setup in after:
                 old, new = before.median(setup), after.median(setup)
-                table.add_row(mode, str(count), seconds(old), seconds(new), f"{old / new:.2f}")
+                table.add_row(
+                    tables.workers(mode, count, cores),
+                    tables.seconds(old), tables.seconds(new), f"{old / new:.2f}",
+                )  # fmt: skip
     return table
