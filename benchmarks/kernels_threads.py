@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+from examples.threads.article import ijk
 from kernel_case import Case
 
 from examples.threads import matmul, pi, triad
-from examples.threads.article import ijk
 
 N = 1200  # the article's
 TERMS = 100_000_000

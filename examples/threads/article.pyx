@@ -5,7 +5,8 @@
 
 Each row of the result can be computed by itself, so the loop over rows is where threads share the
 work: with `range` one thread takes them all, with `prange` a team of OpenMP threads does. Whether
-other Python threads can run meanwhile is another question, and the caller's: `release`.
+other Python threads can run meanwhile is another question, and the caller's: `release`. But a
+`prange` gives the GIL up in any case, whoever called: Cython generates it so.
 
 -O2, since -O3 lets gcc exchange the loops, and then they are no longer the article's.
 """
@@ -22,7 +23,7 @@ def ijk(
         a: A matrix of shape (m, k).
         b: A matrix of shape (k, n).
         out: Where the product goes, of shape (m, n); it shares no memory with `a` or `b`.
-        release: Whether the GIL is released meanwhile.
+        release: Whether the GIL is released meanwhile; with a team it always is.
         team: How many OpenMP threads share the rows (`prange`); 0 for a plain loop (`range`).
     """
     check_shapes(a, b, out)
@@ -44,14 +45,12 @@ def check_shapes(const double[:, :] a, const double[:, :] b, double[:, :] out):
         )
 
 
-# A function that needs no GIL may be called by one who has it: only so can a `prange` run while
-# the GIL is held, which `prange(..., nogil=True)` would release.
 cdef void _multiply(
     const double[:, :] a, const double[:, :] b, double[:, :] out, int team
 ) noexcept nogil:
     cdef Py_ssize_t i
     if team:
-        for i in prange(a.shape[0], num_threads=team, schedule="static"):
+        for i in prange(a.shape[0], num_threads=team, schedule="guided"):
             _row(a, b, out, i)
     else:
         for i in range(a.shape[0]):

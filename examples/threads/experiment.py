@@ -22,7 +22,7 @@ class Setup:
     Attributes:
         threads: How many Python threads share the units.
         team: How many OpenMP threads share the units of each (`prange`); 0 for no `prange`.
-        release: Whether the GIL is released.
+        release: Whether the GIL is released; with a team it always is.
         times: How many times the work of one thread is done in all.
     """
 
@@ -68,8 +68,8 @@ def weak(workers: Sequence[int], modes: Iterable[str] = MODES) -> list[Setup]:
 def article(threads: Sequence[int], cores: int) -> list[Setup]:
     """Returns the article's setups: each Python thread computes a product of its own.
 
-    Without `prange`, and with a team of all cores in each: threads that hold the GIL take turns,
-    others run more threads than there are cores, as the article's did.
+    Without `prange`, threads that hold the GIL take turns. With a team of all cores in each, there
+    are more threads than cores, as in the article.
     """
     return [
         Setup(count, team, release, count)
@@ -102,13 +102,6 @@ def run(problem: Problem, setup: Setup) -> float:
         return time.perf_counter() - start
 
 
-def possible(kernel: Kernel, setups: Iterable[Setup]) -> list[Setup]:
-    """Returns the setups, each once, that a kernel can be run in."""
-    return [
-        setup for setup in dict.fromkeys(setups) if setup.release or not setup.team or kernel.holds
-    ]
-
-
 def sweep(
     kernel: Kernel,
     n: int,
@@ -121,7 +114,7 @@ def sweep(
     Raises:
         AssertionError: an answer is wrong.
     """
-    chosen = possible(kernel, setups)
+    chosen = list(dict.fromkeys(setups))
     problem = kernel.problem(n, max(setup.times for setup in chosen))
     for setup in chosen[:1]:
         timed(problem, setup)

@@ -176,7 +176,6 @@ class Kernel:
         problem: Makes the data: of matrices' order n, which sets all kernels' sizes, and so many
             times one thread's work.
         cost: What one thread's work is, by n.
-        holds: Whether a `prange` can run while the GIL is held.
     """
 
     name: str
@@ -184,7 +183,6 @@ class Kernel:
     module: str
     problem: Callable[[int, int], Problem]
     cost: Callable[[int], Cost]
-    holds: bool = True
 
 
 def _product(name: str, limit: str, multiply: Callable[..., None], module: str) -> Kernel:
@@ -199,6 +197,6 @@ _EVERY = (
     Kernel("triad", "the memory's bandwidth", _SHAPES, Triad, Triad.cost),
     Kernel("pi", "arithmetic: divisions", _SHAPES, Pi, Pi.cost),
     Kernel("allocate", "the allocator", _SHAPES, Allocations, Allocations.cost),
-    Kernel("callback", "the GIL, taken back", _SHAPES, Callbacks, Callbacks.cost, holds=False),
+    Kernel("callback", "the GIL, taken back", _SHAPES, Callbacks, Callbacks.cost),
 )
 KERNELS = {kernel.name: kernel for kernel in _EVERY}

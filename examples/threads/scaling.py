@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from threadpoolctl import threadpool_limits
 
 from . import experiment, machine, tables, watch
-from .experiment import Sample, Setup, Times, possible
+from .experiment import Sample, Setup, Times
 from .kernels import KERNELS, Kernel
 from .peers import PEERS, Timed, compare
 from .results import Results
@@ -120,7 +120,7 @@ def setups_of(kernel: Kernel, results: Results) -> list[Setup]:
     chosen = experiment.strong(results.counts) + experiment.weak(results.counts)
     if kernel.name == "ijk":
         chosen += experiment.article(results.counts, results.cores)
-    return possible(kernel, chosen)
+    return list(dict.fromkeys(chosen))
 
 
 class Driver:

@@ -46,7 +46,7 @@ def triad(
     Args:
         b, c, out: Arrays of one length.
         factor: Any number.
-        release: Whether the GIL is released meanwhile.
+        release: Whether the GIL is released meanwhile; with a team it always is (`prange` does so).
         team: How many OpenMP threads share the work (`prange`); 0 for a plain loop.
     """
     if not b.shape[0] == c.shape[0] == out.shape[0]:
@@ -66,7 +66,7 @@ cdef void _triad(
 ) noexcept nogil:
     cdef Py_ssize_t chunk, chunks = (out.shape[0] + CHUNK - 1) // CHUNK
     if team:
-        for chunk in prange(chunks, num_threads=team, schedule="static"):
+        for chunk in prange(chunks, num_threads=team, schedule="guided"):
             _triad_chunk(b, c, factor, out, chunk * CHUNK)
     else:
         for chunk in range(chunks):
@@ -112,7 +112,7 @@ def pi_blocks(double[::1] sums, Py_ssize_t first=0, *, bint release=True, int te
 cdef void _pi_blocks(double[::1] sums, Py_ssize_t first, int team) noexcept nogil:
     cdef Py_ssize_t block
     if team:
-        for block in prange(sums.shape[0], num_threads=team, schedule="static"):
+        for block in prange(sums.shape[0], num_threads=team, schedule="guided"):
             _leibniz(first + block, &sums[block])
     else:
         for block in range(sums.shape[0]):
@@ -157,7 +157,7 @@ def multiply_add(double[::1] sums, Py_ssize_t steps, *, bint release=True, int t
 cdef void _multiply_add(double[::1] sums, Py_ssize_t steps, int team) noexcept nogil:
     cdef Py_ssize_t unit
     if team:
-        for unit in prange(sums.shape[0], num_threads=team, schedule="static"):
+        for unit in prange(sums.shape[0], num_threads=team, schedule="guided"):
             _chains(steps, 0.999999, 1e-6, &sums[unit])
     else:
         for unit in range(sums.shape[0]):
@@ -210,7 +210,7 @@ def allocate(long long[::1] sums, Py_ssize_t first=0, *, bint release=True, int 
 cdef void _allocate(long long[::1] sums, Py_ssize_t first, int team) noexcept nogil:
     cdef Py_ssize_t unit
     if team:
-        for unit in prange(sums.shape[0], num_threads=team, schedule="static"):
+        for unit in prange(sums.shape[0], num_threads=team, schedule="guided"):
             sums[unit] = _allocations(first + unit)
     else:
         for unit in range(sums.shape[0]):
@@ -258,16 +258,12 @@ def call_back(
         release, team: As of `triad`.
 
     Raises:
-        ValueError: a team, and the GIL not released. The team's threads would wait for the GIL, and
-            the caller, who has it, for them: for ever.
         Exception: what `report` raises.
     """
     cdef Py_ssize_t unit
     _check_team(team)
-    if team and not release:
-        raise ValueError("a team needs release=True: its threads would wait for the caller's GIL")
     if team:
-        for unit in prange(sums.shape[0], nogil=True, num_threads=team, schedule="static"):
+        for unit in prange(sums.shape[0], nogil=True, num_threads=team, schedule="guided"):
             sums[unit] = _heron(every)
             with gil:
                 report(unit)

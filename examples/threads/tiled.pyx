@@ -93,7 +93,7 @@ cdef void _rows(
 ) noexcept nogil:
     cdef Py_ssize_t i
     if team:
-        for i in prange(a.shape[0], num_threads=team, schedule="static"):
+        for i in prange(a.shape[0], num_threads=team, schedule="guided"):
             _row(a, b, out, i)
     else:
         for i in range(a.shape[0]):
@@ -136,7 +136,7 @@ cdef int _blocks(
     # Whole cache lines: a vector of AVX-512 is one.
     cdef double* packed_b = <double*>((<size_t>memory + 63) & ~<size_t>63)
     cdef double* packed_a = packed_b + DEPTH * width
-    for i in prange(m, num_threads=team, schedule="static"):
+    for i in prange(m, num_threads=team, schedule="guided"):
         _clear(out, i)
     for over in range(_parts(n, WIDTH)):  # (a range of no constant step would be Python's)
         left = over * WIDTH
@@ -144,7 +144,7 @@ cdef int _blocks(
             top = down * DEPTH
             for panel in prange(
                 _parts(min(n - left, <Py_ssize_t>WIDTH), COLUMNS),
-                num_threads=team, schedule="static",
+                num_threads=team, schedule="guided",
             ):
                 _pack_b(b, top, left, panel, packed_b)
             for block in prange(_parts(m, height), num_threads=team, schedule="dynamic"):
