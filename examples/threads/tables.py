@@ -16,7 +16,9 @@ GIGA = 1e9
 
 def new(title: str, *columns: str, caption: str | None = None) -> Table:
     """Returns an empty table, the first column to the left and numbers to the right."""
+    lines = [title, *(caption or "").splitlines()]
     table = Table(
+        min_width=max(map(len, lines)),
         title=title, caption=caption, title_justify="left", caption_justify="left",
         box=box.SIMPLE_HEAD, padding=0, pad_edge=False, title_style="bold", caption_style="dim",
     )  # fmt: skip

@@ -65,9 +65,9 @@ def tiled(
     _check(a, b, out, team)
     if release:
         with nogil:
-            status = _blocks(a, b, out, team if team else 1)
+            status = _blocks(a, b, out, team)
     else:
-        status = _blocks(a, b, out, team if team else 1)
+        status = _blocks(a, b, out, team)
     if status:
         raise MemoryError("no memory for packed blocks of the matrices")
 
@@ -128,32 +128,54 @@ cdef int _blocks(
 ) noexcept nogil:
     """Returns 0, or -1 without memory."""
     cdef Py_ssize_t m = a.shape[0], depth = a.shape[1], n = b.shape[1]
-    cdef Py_ssize_t height = _share(m, team), width = _up(min(n, <Py_ssize_t>WIDTH), COLUMNS)
-    cdef Py_ssize_t i, left, top, block, panel, over, down
-    cdef void* memory = malloc((DEPTH * width + team * height * DEPTH) * sizeof(double) + 64)
+    cdef Py_ssize_t height = _share(m, max(1, team))
+    cdef Py_ssize_t width = _up(min(n, <Py_ssize_t>WIDTH), COLUMNS)
+    cdef Py_ssize_t over, down
+    cdef Py_ssize_t size = DEPTH * width + max(1, team) * height * DEPTH
+    cdef void* memory = malloc(size * sizeof(double) + 64)
     if not memory:
         return -1
     # Whole cache lines: a vector of AVX-512 is one.
     cdef double* packed_b = <double*>((<size_t>memory + 63) & ~<size_t>63)
     cdef double* packed_a = packed_b + DEPTH * width
-    for i in prange(m, num_threads=team, schedule="guided"):
-        _clear(out, i)
+    _clear(out)
     for over in range(_parts(n, WIDTH)):  # (a range of no constant step would be Python's)
-        left = over * WIDTH
         for down in range(_parts(depth, DEPTH)):
-            top = down * DEPTH
-            for panel in prange(
-                _parts(min(n - left, <Py_ssize_t>WIDTH), COLUMNS),
-                num_threads=team, schedule="guided",
-            ):
-                _pack_b(b, top, left, panel, packed_b)
-            for block in prange(_parts(m, height), num_threads=team, schedule="dynamic"):
-                _block(
-                    a, out, block * height, min(m, (block + 1) * height), top, left, depth,
-                    packed_a + threadid() * height * DEPTH, packed_b,
-                )
+            _pack(b, down * DEPTH, over * WIDTH, packed_b, team)
+            _multiply(a, out, height, down * DEPTH, over * WIDTH, packed_a, packed_b, team)
     free(memory)
     return 0
+
+
+cdef void _pack(
+    const double[:, :] b, Py_ssize_t top, Py_ssize_t left, double* packed, int team
+) noexcept nogil:
+    """Packs a block of `b`."""
+    cdef Py_ssize_t panel
+    cdef Py_ssize_t panels = _parts(min(b.shape[1] - left, <Py_ssize_t>WIDTH), COLUMNS)
+    if team:
+        for panel in prange(panels, num_threads=team, schedule="guided"):
+            _pack_b(b, top, left, panel, packed)
+    else:
+        for panel in range(panels):
+            _pack_b(b, top, left, panel, packed)
+
+
+cdef void _multiply(
+    const double[:, :] a, double[:, ::1] out, Py_ssize_t height, Py_ssize_t top, Py_ssize_t left,
+    double* packed_a, const double* packed_b, int team,
+) noexcept nogil:
+    """Adds to all rows what one block of `b` contributes."""
+    cdef Py_ssize_t block
+    if team:
+        for block in prange(_parts(out.shape[0], height), num_threads=team, schedule="dynamic"):
+            _block(
+                a, out, block * height, height, top, left,
+                packed_a + threadid() * height * DEPTH, packed_b,
+            )
+    else:
+        for block in range(_parts(out.shape[0], height)):
+            _block(a, out, block * height, height, top, left, packed_a, packed_b)
 
 
 cdef inline Py_ssize_t _parts(Py_ssize_t whole, Py_ssize_t part) noexcept nogil:
@@ -170,10 +192,11 @@ cdef Py_ssize_t _share(Py_ssize_t m, int team) noexcept nogil:
     return max(<Py_ssize_t>ROWS, _up(_parts(m, team * each), ROWS))
 
 
-cdef void _clear(double[:, ::1] out, Py_ssize_t i) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(out.shape[1]):
-        out[i, j] = 0
+cdef void _clear(double[:, ::1] out) noexcept nogil:
+    cdef Py_ssize_t i, j
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = 0
 
 
 cdef void _pack_b(
@@ -211,11 +234,12 @@ cdef void _pack_a(
 
 
 cdef void _block(
-    const double[:, :] a, double[:, ::1] out, Py_ssize_t first, Py_ssize_t last,
-    Py_ssize_t top, Py_ssize_t left, Py_ssize_t depth, double* packed_a, const double* packed_b,
+    const double[:, :] a, double[:, ::1] out, Py_ssize_t first, Py_ssize_t height,
+    Py_ssize_t top, Py_ssize_t left, double* packed_a, const double* packed_b,
 ) noexcept nogil:
-    """Adds to rows `first` to `last` what one block of `b` contributes."""
-    cdef Py_ssize_t columns = min(depth - top, <Py_ssize_t>DEPTH)
+    """Adds to some rows what one block of `b` contributes."""
+    cdef Py_ssize_t last = min(out.shape[0], first + height)
+    cdef Py_ssize_t columns = min(a.shape[1] - top, <Py_ssize_t>DEPTH)
     cdef Py_ssize_t right = min(out.shape[1], left + WIDTH)
     cdef Py_ssize_t row, column, over, down
     cdef bint wide = HAVE_AVX512

@@ -7,6 +7,7 @@ import math
 import sys
 import sysconfig
 import threading
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -231,9 +232,11 @@ WITHOUT_PYTHON = [name for name in KERNELS if name != "callback"]
 
 @pytest.mark.parametrize("name", WITHOUT_PYTHON)
 def test_no_other_thread_runs_while_the_gil_is_held(unhurried: None, name: str) -> None:
-    problem, other = KERNELS[name].problem(60, 1), Other()
+    problem, other = KERNELS[name].problem(150, 1), Other()
     other.let_go()
-    problem.run(0, problem.units, release=False, team=0)
+    end = time.perf_counter() + 0.3  # the other would have time enough
+    while time.perf_counter() < end:
+        problem.run(0, problem.units, release=False, team=0)
     ran = other.has_run()
     other.join()
     assert not ran
