@@ -96,7 +96,10 @@ def _strong(axes: Any, results: Results) -> None:
             )  # fmt: skip
     _workers_axis(axes, results)
     axes.set_ylabel("speed-up over one")
-    axes.set_title("Strong scaling: the same work, shared\n(dotted: the GIL is held)", fontsize=10)
+    axes.set_title(
+        "Strong scaling: the same work, shared\n(dotted: the GIL is held; thin: Amdahl's law)",
+        fontsize=10,
+    )
     axes.legend(frameon=False, fontsize=8, loc="upper left")
     axes.set_ylim(bottom=0)
 
@@ -118,7 +121,8 @@ def _weak(axes: Any, results: Results) -> None:
     _workers_axis(axes, results)
     axes.set_ylabel("efficiency")
     axes.set_title(
-        "Weak scaling: each with work of its own\n(dotted: the GIL is held)", fontsize=10
+        "Weak scaling: each with work of its own\n(dotted: the GIL is held)",
+        fontsize=10,
     )
     axes.set_ylim(0, 1.2)
     axes.legend(frameon=False, fontsize=8, loc="lower left")
