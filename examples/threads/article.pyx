@@ -8,7 +8,7 @@ work: with `range` one thread takes them all, with `prange` a team of OpenMP thr
 other Python threads can run meanwhile is another question, and the caller's: `release`. But a
 `prange` gives the GIL up in any case, whoever called: Cython generates it so.
 
--O2, since -O3 lets gcc exchange the loops, and then they are no longer the article's.
+-O2, since -O3 allows gcc to exchange loops, and then they would no longer be the article's.
 """
 
 from cython.parallel cimport prange

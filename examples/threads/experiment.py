@@ -7,6 +7,7 @@ all of them; what is told of one are medians, and of two the median of the round
 from __future__ import annotations
 
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -99,6 +100,10 @@ def run(problem: Problem, setup: Setup) -> float:
         part(0)
         return time.perf_counter() - start
     with ThreadPoolExecutor(setup.threads) as pool:
+        # The threads are there before the clock runs, as an OpenMP team's are.
+        met = threading.Barrier(setup.threads)
+        for _ in pool.map(lambda _: met.wait(), range(setup.threads)):
+            pass
         start = time.perf_counter()
         for _ in pool.map(part, range(setup.threads)):
             pass

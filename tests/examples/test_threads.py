@@ -234,7 +234,7 @@ WITHOUT_PYTHON = [name for name in KERNELS if name != "callback"]
 def test_no_other_thread_runs_while_the_gil_is_held(unhurried: None, name: str) -> None:
     problem, other = KERNELS[name].problem(150, 1), Other()
     other.let_go()
-    end = time.perf_counter() + 0.3  # the other would have time enough
+    end = time.perf_counter() + 0.3  # in that time, the other would run if it could
     while time.perf_counter() < end:
         problem.run(0, problem.units, release=False, team=0)
     ran = other.has_run()

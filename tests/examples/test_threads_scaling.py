@@ -169,7 +169,7 @@ def test_the_roofline_has_each_kernels_best_with_as_many_threads() -> None:
     results.samples += samples(MODES["threads, released"](2, 1), 0.25, kernel="triad")
     results.samples += samples(MODES["prange"](2, 1), 0.5, kernel="allocate")
     (dot,) = results.dots()  # allocating is no arithmetic
-    flops = 2 * 8 * 1200 * 1200 / 0.25
+    flops = KERNELS["triad"].cost(1200).flops / 0.25
     assert (dot.kernel, dot.threads, dot.flops) == ("triad", 2, flops)
     assert dot.intensity == pytest.approx(1 / 12)
 
