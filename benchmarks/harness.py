@@ -177,7 +177,9 @@ def _round_median(
 
 
 def show_seconds(seconds: float) -> str:
-    """Returns a time as a person would say it: `9.3 ms`, `1.15 s`."""
+    """Returns a time as a person would say it: `2.4 us`, `9.3 ms`, `1.15 s`."""
+    if abs(seconds) < 1e-4:
+        return f"{seconds * 1e6:.1f} us"
     if abs(seconds) < 0.1:
         return f"{seconds * 1e3:.1f} ms"
     return f"{seconds * 1e3:.0f} ms" if abs(seconds) < 1 else f"{seconds:.2f} s"

@@ -214,10 +214,15 @@ def report(measured: Measured, tools: Sequence[str], facts: Mapping[str, object]
         parts.append("Where cyhot's time goes:\n\n" + phases_table(measured))
     if compared := comparisons_table(measured.samples):
         parts.append("cyhot and itself:\n\n" + compared)
-    parts.append("\n".join(f"- {name}: {_show(value)}" for name, value in facts.items()))
+    parts.append(facts_list(facts))
     spread = spread_table(measured.samples)
     parts.append(f"<details><summary>Extremes</summary>\n\n{spread}\n\n</details>")
     return "\n\n".join(parts) + "\n"
+
+
+def facts_list(facts: Mapping[str, object]) -> str:
+    """Returns what numbers were measured on as a markdown list."""
+    return "\n".join(f"- {name}: {_show(value)}" for name, value in facts.items())
 
 
 def _show(value: object) -> str:

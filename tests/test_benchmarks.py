@@ -6,17 +6,23 @@ fail them.
 
 from __future__ import annotations
 
+import importlib
+import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import edit_rerun
 import floor
+import kernels
 import pytest
 import speed
 import tables
 from environment import Environment
 from harness import BenchmarkError, Sample, child_environment, fill, paired_ratio
+from kernel_case import Case
 from project import Built, Ran
 from project import Project as Measured
 from subjects import SUBJECTS, Subject
@@ -205,3 +211,144 @@ def test_a_build_that_tells_of_no_command_has_no_floor(tmp_path: Path) -> None:
     silent = Built("foo", tmp_path / "foo.so", {}, ())
     with pytest.raises(BenchmarkError, match="no command that built foo"):
         floor.seconds([silent], tmp_path / "floor", {})
+
+
+def case(**changes: object) -> Case:
+    """Twice 21, by us and by a peer, both in no time."""
+    given: dict[str, object] = {
+        "family": "threads",
+        "name": "twice",
+        "size": "n = 21",
+        "ours": lambda threads: 42,
+        "peers": {"adding": lambda: 21 + 21},
+        "check": _is_equal,
+    }
+    return Case(**(given | changes))  # type: ignore[arg-type]
+
+
+def _is_equal(ours: object, expected: object) -> None:
+    assert ours == expected, f"{ours} != {expected}"
+
+
+def timed(tool: str, *seconds: float) -> list[Sample]:
+    return [
+        Sample(tool, "twice", "n = 21", number, one, cpu=one, bare=0.0)
+        for number, one in enumerate(seconds)
+    ]
+
+
+@pytest.fixture
+def cases(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Has these cases be the family "threads"."""
+
+    def have(*some: Case) -> None:
+        module = SimpleNamespace(cases=lambda: iter(some))
+        monkeypatch.setitem(sys.modules, "kernels_threads", module)  # type: ignore[arg-type]
+
+    return have
+
+
+Have = Callable[..., None]
+
+
+def test_a_bar_is_held_against_the_median_of_the_rounds_own_ratios() -> None:
+    # The machine was ten times slower in the last round.
+    samples = timed("ours", 1.0, 1.0, 10.0) + timed("adding", 4.0, 6.0, 50.0)
+    samples += timed("ours, 2 threads", 0.5, 0.8, 5.0)
+    promised = case(bars={"adding": 5.0}, scaling=2.1)
+    adding, two = kernels.summed_up(promised, samples).verdicts
+    assert (adding.ratio, adding.missed) == (5.0, False)
+    assert (two.ratio, two.missed) == (2.0, True)
+    head, *told = rows(kernels.table([kernels.summed_up(promised, samples)]))
+    assert head == ["", "of", "ours", "against", "its time", "ratio", "at least", ""]
+    assert told == [
+        ["twice", "n = 21", "1.00 s", "adding", "6.00 s", "5.00x", "5.00x", "met"],
+        ["twice", "n = 21", "800 ms (2 threads)", "ours, 1 thread", "1.00 s",
+         "2.00x", "2.10x", "**missed**"],
+    ]  # fmt: skip
+
+
+def test_all_ways_take_turns_and_each_round_has_all(cases: Have, tmp_path: Path) -> None:
+    asked: list[int] = []
+    cases(case(ours=lambda threads: asked.append(threads) or 42))
+    path = tmp_path / "kernels.json"
+    assert kernels.main(["--only", "threads", "--rounds", "3", "--json", str(path)]) == 0
+    (told,) = json.loads(path.read_text())["cases"]
+    turns = [(one["round"], one["tool"]) for one in told["samples"]]
+    ways = ["ours", "adding", "ours, 2 threads"]
+    assert turns == [(number, way) for number in range(3) for way in ways]
+    assert set(asked) == {1, 2}
+    assert [(one["of"], one["to"]) for one in told["ratios"]] == [
+        ("adding", "ours"),
+        ("ours", "ours, 2 threads"),
+    ]
+
+
+def test_a_peer_that_is_not_installed_fails_the_run_of_kernels(
+    cases: Have, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases(case(peers={"lost": lambda: importlib.import_module("no_such_peer")}))
+    assert kernels.main(["--only", "threads"]) == 1
+    told = capsys.readouterr()
+    assert "threads twice (n = 21) needs no_such_peer" in told.err
+    assert "pip install -e '.[bench]'" in told.err
+    assert told.out == ""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_answer_that_is_not_the_peers_fails_the_run_of_kernels(
+    cases: Have, capsys: pytest.CaptureFixture[str], threads: int
+) -> None:
+    cases(case(ours=lambda given: 41 if given == threads else 42))
+    assert kernels.main(["--only", "threads"]) == 1
+    told = capsys.readouterr()
+    assert "wrong answer: threads twice (n = 21), ours" in told.err
+    assert "is not what adding says: 41 != 42" in told.err
+    assert told.out == ""
+
+
+def test_a_bar_against_nobody_fails_the_run_of_kernels(
+    cases: Have, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases(case(bars={"ading": 2.0}))
+    assert kernels.main(["--only", "threads"]) == 1
+    assert "a bar against ading, and only these peers: adding" in capsys.readouterr().err
+
+
+def test_a_missed_bar_is_told_after_the_table_and_in_the_exit_status(
+    cases: Have, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases(case(bars={"adding": 1e9}))
+    assert kernels.main(["--only", "threads", "--rounds", "1"]) == 1
+    told = capsys.readouterr()
+    assert "**missed**" in told.out
+    assert "missed: threads twice (n = 21): adding / ours is" in told.err
+
+
+def test_an_interrupted_run_of_kernels_shows_what_it_has(
+    cases: Have, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(threads: int) -> object:
+        raise KeyboardInterrupt
+
+    cases(case(), case(name="never", ours=interrupt))
+    assert kernels.main(["--only", "threads", "--rounds", "1"]) == 130
+    told = capsys.readouterr().out
+    assert "| twice |" in told
+    assert "- interrupted: True" in told
+    assert "never" not in told
+
+
+def test_each_family_of_kernels_has_its_part_of_the_document(
+    cases: Have, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "performance.md"
+    shutil.copy(ROOT / "docs" / "performance.md", path)
+    for family in kernels.FAMILIES:
+        assert f"<!-- kernels: {family} -->\n" in path.read_text()
+    monkeypatch.setattr(kernels, "DOCUMENT", path)
+    cases(case())
+    assert kernels.main(["--only", "threads", "--rounds", "1", "--update-docs"]) == 0
+    part = path.read_text().partition("<!-- kernels: threads -->\n")[2]
+    assert part.startswith("|")
+    assert "| twice |" in part.partition("<!-- end of kernels: threads -->")[0]
