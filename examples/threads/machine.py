@@ -69,7 +69,7 @@ def facts() -> dict[str, str]:
     }
 
 
-def roof(threads: int, tries: int = 15) -> Roof:
+def roof(threads: int, tries: int = 60) -> Roof:
     """Measures what so many threads can do at most, as the best of several tries."""
     sums = np.empty(UNITS * threads)
     b, c, out = np.ones(LARGE), np.ones(LARGE), np.empty(LARGE)
