@@ -35,7 +35,7 @@ def checkout(tmp_path: Path) -> Path:
 @contextmanager
 def driver(checkout: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """The driver, running in the copy; killed if it is not done in time, or left alone."""
-    environ = clean_environment() | {"CYHOT_WATCH": "1", "CYHOT_OPTIMIZE": "false"}
+    environ = clean_environment() | {"CYHOT_WATCH": "1"}
     process = subprocess.Popen(
         [sys.executable, "-u", *COMMAND, *arguments],
         cwd=checkout, env=environ, text=True,
