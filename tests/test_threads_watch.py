@@ -18,7 +18,7 @@ from support import clean_environment
 ROOT = Path(__file__).parent.parent
 COMMAND = ("-m", "examples.threads.scaling", "--n", "40", "--rounds", "1", "--threads", "2")
 SLOW, FAST = "for j in range(b.shape[1]):", "for j in range(b.shape[1] - 1, -1, -1):"
-PATIENCE = 120.0
+PATIENCE = 240.0
 
 
 @pytest.fixture

@@ -69,18 +69,19 @@ def facts() -> dict[str, str]:
     }
 
 
-def roof(threads: int, tries: int = 15) -> Roof:
-    """Measures what so many threads can do at most, as the best of several tries."""
+def roof(threads: int, patience: float = 1.0) -> Roof:
+    """Measures what so many threads can do at most: the best of tries in so many seconds."""
     sums = np.empty(UNITS * threads)
     b, c, out = np.ones(LARGE), np.ones(LARGE), np.empty(LARGE)
     flops = bandwidth = 0.0
-    for _ in range(tries):
+    end = time.perf_counter() + patience
+    while not flops or time.perf_counter() < end:
         start = time.perf_counter()
         shapes.multiply_add(sums, STEPS, team=threads)
         middle = time.perf_counter()
         shapes.triad(b, c, 3.0, out, team=threads)
-        end = time.perf_counter()
+        finish = time.perf_counter()
         done = 2.0 * len(sums) * STEPS * shapes.DOUBLES_PER_STEP
         flops = max(flops, done / (middle - start))
-        bandwidth = max(bandwidth, 24.0 * LARGE / (end - middle))
+        bandwidth = max(bandwidth, 24.0 * LARGE / (finish - middle))
     return Roof(threads, flops, bandwidth)

@@ -54,20 +54,24 @@ def ikj(
 
 def tiled(
     const double[:, :] a, const double[:, :] b, double[:, ::1] out, *,
-    bint release=True, int team=0,
+    bint release=True, int team=0, bint narrow=False,
 ):
     """Computes ``out = a @ b``; arguments as of `article.ijk`, but rows of `out` contiguous.
+
+    Args:
+        narrow: Whether to do as on a processor without AVX-512.
 
     Raises:
         MemoryError: there is no memory for packed blocks (6 MiB, and 200 KiB for each thread).
     """
     cdef int status
+    cdef bint wide = HAVE_AVX512 and not narrow
     _check(a, b, out, team)
     if release:
         with nogil:
-            status = _blocks(a, b, out, team)
+            status = _blocks(a, b, out, team, wide)
     else:
-        status = _blocks(a, b, out, team)
+        status = _blocks(a, b, out, team, wide)
     if status:
         raise MemoryError("no memory for packed blocks of the matrices")
 
@@ -124,7 +128,7 @@ cdef vector_clones _axpy(
 
 
 cdef int _blocks(
-    const double[:, :] a, const double[:, :] b, double[:, ::1] out, int team
+    const double[:, :] a, const double[:, :] b, double[:, ::1] out, int team, bint wide
 ) noexcept nogil:
     """Returns 0, or -1 without memory."""
     cdef Py_ssize_t m = a.shape[0], depth = a.shape[1], n = b.shape[1]
@@ -142,7 +146,9 @@ cdef int _blocks(
     for over in range(_parts(n, WIDTH)):  # (a range of no constant step would be Python's)
         for down in range(_parts(depth, DEPTH)):
             _pack(b, down * DEPTH, over * WIDTH, packed_b, team)
-            _multiply(a, out, height, down * DEPTH, over * WIDTH, packed_a, packed_b, team)
+            _multiply(
+                a, out, height, down * DEPTH, over * WIDTH, packed_a, packed_b, team, wide
+            )
     free(memory)
     return 0
 
@@ -163,7 +169,7 @@ cdef void _pack(
 
 cdef void _multiply(
     const double[:, :] a, double[:, ::1] out, Py_ssize_t height, Py_ssize_t top, Py_ssize_t left,
-    double* packed_a, const double* packed_b, int team,
+    double* packed_a, const double* packed_b, int team, bint wide,
 ) noexcept nogil:
     """Adds to all rows what one block of `b` contributes."""
     cdef Py_ssize_t block
@@ -171,11 +177,11 @@ cdef void _multiply(
         for block in prange(_parts(out.shape[0], height), num_threads=team, schedule="dynamic"):
             _block(
                 a, out, block * height, height, top, left,
-                packed_a + threadid() * height * DEPTH, packed_b,
+                packed_a + threadid() * height * DEPTH, packed_b, wide,
             )
     else:
         for block in range(_parts(out.shape[0], height)):
-            _block(a, out, block * height, height, top, left, packed_a, packed_b)
+            _block(a, out, block * height, height, top, left, packed_a, packed_b, wide)
 
 
 cdef inline Py_ssize_t _parts(Py_ssize_t whole, Py_ssize_t part) noexcept nogil:
@@ -235,14 +241,13 @@ cdef void _pack_a(
 
 cdef void _block(
     const double[:, :] a, double[:, ::1] out, Py_ssize_t first, Py_ssize_t height,
-    Py_ssize_t top, Py_ssize_t left, double* packed_a, const double* packed_b,
+    Py_ssize_t top, Py_ssize_t left, double* packed_a, const double* packed_b, bint wide,
 ) noexcept nogil:
     """Adds to some rows what one block of `b` contributes."""
     cdef Py_ssize_t last = min(out.shape[0], first + height)
     cdef Py_ssize_t columns = min(a.shape[1] - top, <Py_ssize_t>DEPTH)
     cdef Py_ssize_t right = min(out.shape[1], left + WIDTH)
     cdef Py_ssize_t row, column, over, down
-    cdef bint wide = HAVE_AVX512
     cdef double tile[ROWS * COLUMNS]
     cdef const double* panel_a
     cdef const double* panel_b

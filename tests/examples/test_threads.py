@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from examples.threads import available_threads, matmul, pi, shapes, triad
+from examples.threads import available_threads, matmul, pi, shapes, tiled, triad
 from examples.threads.functions import PRODUCTS
 from examples.threads.kernels import KERNELS
 
@@ -48,6 +48,13 @@ def test_the_product_is_numpys(kernel: str, m: int, k: int, n: int, threads: int
 def test_matrices_of_several_blocks(shape: tuple[int, int, int]) -> None:
     a, b = matrices(*shape)
     assert_is_product(matmul(a, b, threads=1), a, b)
+
+
+def test_the_product_is_right_on_processors_with_few_registers() -> None:
+    a, b = matrices(197, 300, 50)
+    out = np.empty((197, 50))
+    tiled.tiled(a, b, out, narrow=True)
+    assert_is_product(out, a, b)
 
 
 @every_kernel
