@@ -1,6 +1,5 @@
 # distutils: language = c
 # distutils: extra_compile_args = -O3
-# distutils: define_macros = NPY_NO_DEPRECATED_API=NPY_1_7_API_VERSION
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: freethreading_compatible=True
 """Huffman's algorithm on sorted weights, with two queues: linear in the number of symbols."""

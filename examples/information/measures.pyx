@@ -1,6 +1,5 @@
 # distutils: language = c
 # distutils: extra_compile_args = -O3
-# distutils: define_macros = NPY_NO_DEPRECATED_API=NPY_1_7_API_VERSION
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: freethreading_compatible=True
 """Entropy and the divergences of weights: blocks are summed in parallel, and merged in a fixed order.

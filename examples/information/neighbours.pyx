@@ -1,6 +1,5 @@
 # distutils: language = c
 # distutils: extra_compile_args = -O3 -fno-trapping-math
-# distutils: define_macros = NPY_NO_DEPRECATED_API=NPY_1_7_API_VERSION
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: freethreading_compatible=True
 """Distances to the k-th nearest neighbour on a line, and their logarithms' sum."""
