@@ -350,3 +350,17 @@ def test_a_variable_that_a_pyxbld_reads_is_told_as_the_reason(project: Project) 
     assert done.stdout.strip().endswith(
         "foo.pyx: will be rebuilt because environment variable FOO_SIZE is 2, before 1"
     ), done
+
+
+def test_what_a_pyxbld_generates_itself_is_no_input_of_it(project: Project) -> None:
+    """Else it would be out of date as soon as it has run."""
+    project.write("foo.pyx", SIZE.format(""))
+    generate = "(here / 'parts' / f'{os.getpid()}.c').write_text(str(os.getpid())) and 1"
+    look = "len(glob.glob(str(here / 'parts' / '*.c'))) * 0 + "
+    read = " + 0 * len(glob.glob(str(here / 'parts' / '*.c')))"
+    counted(project, LOOKS.format(look + generate + read))
+    project.write("parts/a.c", "")
+    for _ in range(2):
+        done = run(project, PRINT)
+        assert done.stdout == "1\n", done
+    assert runs(project) == 1

@@ -65,6 +65,7 @@ class Notes:
         self._patterns: dict[str, tuple[str, ...]] = {}
         self._variables: dict[str, str | None] = {}
         self._written: set[str] = set()
+        self._acts = False
         self._is_on = False
 
     @contextmanager
@@ -93,7 +94,14 @@ class Notes:
             os.stat, os.environ = real_stat, real_environ
 
     def all(self) -> Noted:
-        """What was noted, without what it wrote itself or removed again."""
+        """What was noted, without what it wrote itself or removed again.
+
+        Where it did such things, or had a program do them, what is there now is what counts: it
+        would not be as it was noted by any of the next runs either.
+        """
+        if self._acts:
+            self._written |= {path for path, text in self._files.items() if text != hash_file(path)}
+            self._patterns = {pattern: expand(pattern) for pattern in self._patterns}
         own = {path for path, content in self._files.items() if content and not file_sig(path)}
         own |= self._written
         files = {path: content for path, content in self._files.items() if path not in own}
@@ -114,7 +122,9 @@ class Notes:
         if not self._is_on:
             return
         note = _EVENTS.get(event)
-        if note is not None:
+        if event in _ACTS:
+            self._acts = True
+        elif note is not None:
             self._is_on = False  # to look into it is an event as well
             try:
                 note(self, *arguments)
@@ -128,6 +138,7 @@ class Notes:
         reads = "r" in mode and "+" not in mode if mode else flags & 3 == os.O_RDONLY
         if not reads:
             self._written.add(text)
+            self._acts = True
         elif text not in self._files and not os.path.isdir(text):
             self._files[text] = hash_file(text) if file_sig(text) else ""
 
@@ -170,6 +181,9 @@ _EVENTS: dict[str, Any] = {
     "os.listdir": Notes._listed,
     "os.scandir": Notes._listed,
 }
+
+
+_ACTS = {"subprocess.Popen", "os.system", "os.posix_spawn", "os.rename", "os.remove", "os.mkdir"}
 
 
 def _absolute(path: Any) -> str:
