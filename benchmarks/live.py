@@ -123,7 +123,7 @@ PROGRAMS = [
 
 def measure(rounds: int, modules: list[str]) -> list[Program]:
     """Edit all modules in turn, so many times."""
-    with tempfile.TemporaryDirectory() as base:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as base:  # the worker ends
         environ = {
             **os.environ,
             "PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}",

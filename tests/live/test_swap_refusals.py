@@ -49,7 +49,7 @@ def test_c_that_is_not_known(live: Live, monkeypatch: pytest.MonkeyPatch) -> Non
 
     m = live.load(m="def f(): return 1\n")
     f = m.f
-    monkeypatch.setattr(instrument, "_SECTION", "/* no such section */")
+    monkeypatch.setattr(instrument, "_BODIES", "/* no such section */")
     told = live.refused("refused", m="def f(): return 2\n")
     assert "generated C that cyhot does not know" in told and "sections" in told
     assert f() == m.f() == 1

@@ -393,18 +393,17 @@ def _foreign(field: str) -> set[str]:
     """The types in a field's declaration that only a header can know."""
     if "(" in field:  # a function pointer: one is as large as another
         return set()
-    words = re.findall(r"[A-Za-z_]\w*", re.sub(r"\[[^\]]*\]|//.*", "", field))
+    words = re.findall(r"[A-Za-z_]\w*", re.sub(r"\[[^\]]*\]|\bstd::\w+", "", field))
     return {word for word in words[:-1] if word not in _C_WORDS and not _KNOWN.match(word)}
 
 
 _KNOWN = re.compile(
-    r"__pyx_|__Pyx_|Py[A-Z]|CYTHON_|npy_|(?:u?int(?:_fast|_least)?\d+|u?intptr|u?intmax|ssize|ptrdiff)"
-    r"_t$|(?:unordered_)?(?:multi)?(?:map|set)$|(?:unique|shared|weak)_ptr$|basic_string$"
+    r"__pyx_|__Pyx_|Py[A-Z]|CYTHON_|npy_|"
+    r"(?:u?int(?:_fast|_least)?\d+|u?intptr|u?intmax|ssize|ptrdiff)_t$"
 )
 _C_WORDS = frozenset({
     "void", "char", "short", "int", "long", "float", "double", "signed", "unsigned", "_Bool",
     "bool", "const", "volatile", "struct", "union", "enum", "size_t", "std", "complex", "_Complex",
-    "vector", "list", "deque", "queue", "stack", "pair", "string", "optional", "atomic", "array",
 })  # fmt: skip
 
 
