@@ -170,6 +170,21 @@ def test_the_c_is_what_cython_writes_for_that_shared_module(project: Project) ->
     assert seldom.mark(written) == (image.parent / "language.c").read_text()
 
 
+def test_the_shared_module_brings_no_package_that_the_program_has_no_use_for(
+    project: Project,
+) -> None:
+    project.write("foo.pyx", "cpdef int sqr(int x): return x * x\n")
+    assert shared_of(image_of(project, "foo"))
+    program = """
+        import cyhot, sys
+        cyhot.install(watch=False)
+        before = set(sys.modules)
+        import foo
+        print(foo.sqr(3), "collections" in set(sys.modules) - before)
+    """
+    assert project.run(program).stdout == "9 False\n"
+
+
 def test_cxx_modules_share_what_was_made_for_them(project: Project) -> None:
     source = (
         "from libcpp.vector cimport vector\ndef f(vector[int] v, int[:] w): return v, list(w)\n"

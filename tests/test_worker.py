@@ -187,6 +187,27 @@ def test_what_is_wrong_with_other_modules_of_a_package_is_no_matter(
     assert "passed over" not in run.stderr
 
 
+def test_an_import_of_something_else_is_not_to_blame_for_a_store_that_is_refused(
+    project: Project, worker: warm.Worker
+) -> None:
+    project.write("foo.pyx", FOO)
+    project.write("other.py", "")
+    program = """
+        import cyhot; cyhot.install()
+        import other
+        try:
+            import foo
+        except cyhot.StoreError as error:
+            print("others can write to it" in str(error))
+        else:
+            print(foo.sqr(3))
+    """
+    project.write("main.py", program)
+    assert warm.use(project, "main.py", worker).stdout == "9\n"
+    project.store.chmod(0o777)
+    assert warm.use(project, "main.py", worker).stdout == "True\n"
+
+
 def test_an_edit_between_build_ahead_and_import_is_seen(
     project: Project, worker: warm.Worker
 ) -> None:

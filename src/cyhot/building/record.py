@@ -91,7 +91,7 @@ class Record:
     built_at: int
     seconds: float
 
-    def pack(self) -> tuple[object, ...]:
+    def pack(self) -> tuple[Any, ...]:
         """The record as a tuple that marshal can write."""
         return tuple(getattr(self, name) for name in self.__slots__)
 
@@ -120,15 +120,24 @@ class Closure:
 
 def dump_records(records: list[Record]) -> bytes:
     """The bytes of a record file."""
-    return sealed([record.pack() for record in records])
+    return sealed([marshal.dumps(record.pack()) for record in records])
+
+
+def each_record(data: bytes) -> Iterator[Record]:
+    """The records in a file's bytes, one at a time: nearly always the first is what is wanted.
+
+    There are none if the file is damaged, or another cyhot's.
+    """
+    try:
+        for packed in unsealed(data):
+            yield Record.unpack(marshal.loads(packed))
+    except (ValueError, EOFError, TypeError):
+        return
 
 
 def load_records(data: bytes) -> list[Record]:
-    """The records in a file's bytes; none if it is damaged, or another cyhot's."""
-    try:
-        return [Record.unpack(values) for values in unsealed(data)]
-    except (ValueError, EOFError, TypeError):
-        return []
+    """All of `each_record`."""
+    return list(each_record(data))
 
 
 def dump_closure(closure: Closure) -> bytes:

@@ -433,10 +433,11 @@ class Attempt:
 
     def _finish_texts(self) -> None:
         """See onto the disk what the compilers only read, while they do."""
-        for entry in os.scandir(self.folder):
-            if entry.name.endswith(_TEXTS) and entry.is_file() and entry.path not in self.finished:
-                publish.finish(entry.path)
-                self.finished.add(entry.path)
+        for name in os.listdir(self.folder):
+            path = self._in_folder(name)
+            if name.endswith(_TEXTS) and path not in self.finished:
+                publish.finish(path)
+                self.finished.add(path)
 
     def _runs(self, commands: list[Command], meanwhile: Callable[[], None]) -> bool:
         try:

@@ -33,14 +33,15 @@ from .record import (
     differences,
     dump_closure,
     dump_records,
+    each_record,
     is_as_noted,
     load_closure,
-    load_records,
     refreshed,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 
@@ -166,8 +167,11 @@ class Store:
 
     def records(self, key: str) -> list[Record]:
         """The records of a key, newest first."""
+        return [*self._each_record(key)]
+
+    def _each_record(self, key: str) -> Iterable[Record]:
         data = self.read("records", key[:2], key) if self.trusted() else b""
-        return load_records(data) if data else []
+        return each_record(data) if data else ()
 
     def closure(self, name: str) -> Closure | None:
         """The list of system files of that name."""
@@ -207,7 +211,7 @@ class Store:
     def find(self, key: str, look: Observer) -> Hit:
         """Look for an image of this key that matches the sources as they are now."""
         newest: Hit | None = None
-        for position, record in enumerate(self.records(key)):
+        for position, record in enumerate(self._each_record(key)):
             shared = self.shared(record.shared)
             if is_as_noted(record, shared, look):
                 first = None

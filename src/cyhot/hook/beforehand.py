@@ -42,6 +42,16 @@ class Program:
         Args:
             imported: The module that the program imports first.
         """
+        try:
+            self._begin(imported)
+        except Exception as error:
+            from ..errors import CyhotError
+
+            # The import that it concerns tells of it; this one has nothing to do with it.
+            if not isinstance(error, (CyhotError, OSError)):
+                raise
+
+    def _begin(self, imported: str) -> None:
         name = self._name()
         rows = self._rows(name)
         changed = [row for row in rows if file_sig(row[0]) not in (None, row[3])]

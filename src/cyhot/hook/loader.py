@@ -65,9 +65,7 @@ class Loader(ExtensionFileLoader):
         hit = request.find(look)
         if request.is_served(hit):
             self._needs = hit.needs
-            client = sys.modules.get("cyhot.worker.client")
-            if client is not None:
-                client.settle(request)
+            _client("settle", request)
             self.session.known.note(request, hit, look)
             return hit.image
         from ..worker.client import ensure
@@ -159,6 +157,15 @@ class Loader(ExtensionFileLoader):
         return runner(self)
 
 
+def _client(name: str, *arguments: object) -> object:
+    """Call a function of the worker's client, where builds may have been begun ahead by it.
+
+    While another thread imports that module, it has not begun any, and may lack the function.
+    """
+    function = getattr(sys.modules.get("cyhot.worker.client"), name, None)
+    return function(*arguments) if function is not None else None
+
+
 class KnownLoader(Loader):
     """Loads a source that was unchanged when a process last looked, if it still is.
 
@@ -178,8 +185,7 @@ class KnownLoader(Loader):
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """A new, not yet executed module: of the image that is known, or as any other."""
-        client = sys.modules.get("cyhot.worker.client")
-        image = "" if client and client.has_begun_ahead() else self._folder.image(self._head)
+        image = "" if _client("has_begun_ahead") else self._folder.image(self._head)
         if not image or image in _loaded or not supply(image, self._head[5]):
             return self._as_any_other(spec)
         _loaded.add(image)
