@@ -27,7 +27,7 @@ def checkout(tmp_path: Path) -> Path:
     examples = tmp_path / "examples"
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "examples" / "threads", examples / "threads", ignore=ignored)
-    for name in ("__init__.py", "simd.pxd"):
+    for name in ("__init__.py", "simd.pxd", "team.py"):
         shutil.copy(ROOT / "examples" / name, examples / name)
     return tmp_path
 

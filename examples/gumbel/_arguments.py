@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 import numpy.typing as npt
+
+from examples.team import available_threads
 
 Size = int | tuple[int, ...] | None
 
@@ -140,12 +140,4 @@ def thread_count(threads: int | None) -> int:
         if threads < 1:
             raise ValueError(f"threads = {threads}: expected at least 1")
         return threads
-    wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    if wanted.isdecimal() and int(wanted) > 0:
-        return int(wanted)
-    return _available()
-
-
-def _available() -> int:
-    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    return available_threads()

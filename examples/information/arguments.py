@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from examples.team import available_threads
 
 Axis = int | Sequence[int] | None
 Floats = NDArray[np.floating[Any]]
@@ -117,16 +118,6 @@ def thread_count(threads: int | None, work: int) -> int:
         return int(threads)
     worth = work // WORTH_A_THREAD
     return 1 if worth < 2 else min(worth, available_threads())
-
-
-def available_threads() -> int:
-    """``OMP_NUM_THREADS``, or else the processors that this process may use."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if wanted.isdigit() and int(wanted):
-        return int(wanted)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def delivered(nats: NDArray[np.float64], factor: float, dtype: Any, out: Floats | None) -> Any:

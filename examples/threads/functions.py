@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import operator
-import os
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..team import available_threads
 from . import article, shapes, tiled
 
 Matrix = NDArray[np.float64]
@@ -18,19 +18,6 @@ PRODUCTS: dict[str, Callable[..., None]] = {
     "ikj": tiled.ikj,
     "tiled": tiled.tiled,
 }
-
-
-def available_threads() -> int:
-    """Returns how many threads are used by default.
-
-    That is OMP_NUM_THREADS where it is set, else how many processors this process may use.
-    """
-    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    if asked.isdecimal() and int(asked) > 0:
-        return int(asked)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _team(threads: int | None) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 import sysconfig
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import threadpoolctl
 
+from ..team import available_processors
 from . import shapes
 from .laws import Roof
 
@@ -27,13 +27,6 @@ def gil() -> str:
         return "a build with a GIL, which is on"
     on = sys._is_gil_enabled()  # type: ignore[attr-defined, unused-ignore]
     return f"a free-threaded build, whose GIL is {'on' if on else 'off'}"
-
-
-def cores() -> int:
-    """Returns how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def processor() -> str:
@@ -64,7 +57,7 @@ def facts() -> dict[str, str]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": f"{platform.python_implementation()} {platform.python_version()}, {gil()}",
         "numpy": f"{np.__version__}, {blas()}",
-        "processor": f"{processor()}, {cores()} cores to use",
+        "processor": f"{processor()}, {available_processors()} cores to use",
         "platform": platform.platform(),
     }
 

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from threadpoolctl import threadpool_limits
 
+from ..team import available_processors
 from . import experiment, machine, tables, watch
 from .experiment import Sample, Setup, Times
 from .kernels import KERNELS, Kernel
@@ -69,7 +70,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    cores = machine.cores()
+    cores = available_processors()
     counts = sorted({1, 2, cores})
     parser.add_argument(
         "--kernel", type=_kernels, default=list(KERNELS.values()), metavar="A,B",
@@ -128,7 +129,7 @@ class Driver:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.results = Results(options.n, machine.cores(), options.threads, machine.facts())
+        self.results = Results(options.n, available_processors(), options.threads, machine.facts())
         self.swaps = watch.Swaps(options.kernel) if options.watch else None
 
     def measure(self) -> None:
