@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cyhot.live.mounts import remote_kind
@@ -87,6 +87,7 @@ def test_a_checkout_of_200_files_is_one_batch() -> None:
     assert batch == {path for _, path, _ in changed}
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(
     st.lists(
         st.tuples(
@@ -115,6 +116,7 @@ def test_whatever_is_saved_is_told_once_it_is_over_and_not_before(
     assert all(any(at < due for due, _ in batches) for at, _, _ in happenings)
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(
     st.lists(
         st.tuples(
@@ -145,6 +147,7 @@ def heard_last(happenings: list[Happening], due: float) -> float:
     return max(at for at, _, _ in happenings if at < due)
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(st.floats(0.01, GRACE - 0.01), st.integers(0, 20))
 def test_no_batch_is_told_while_a_file_is_only_away(away: float, others: int) -> None:
     busy = [(1 + n * 0.03, f"m{n}.pyx", "saved") for n in range(others)]
