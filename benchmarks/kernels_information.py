@@ -56,7 +56,7 @@ def _weights() -> Iterator[Case]:
             "information", "kl_divergence", size,
             lambda threads, p=p, q=q: kl_divergence(p, q, threads=threads),
             {"scipy.stats.entropy": lambda p=p, q=q: scipy.stats.entropy(p, q)},
-            _close, {"scipy.stats.entropy": kl_bar}, scaling,
+            _close, {"scipy.stats.entropy": kl_bar},
         )  # fmt: skip
 
 
