@@ -492,9 +492,9 @@ class Attempt:
             own = os.path.relpath(self.folder, folder)
             name, out = (path.removeprefix(folder + os.sep) for path in (source, target))
         debug = self._debug_options(folder) if has_debug else []
-        if self._is_marked:
+        if self._is_marked and own != os.curdir:
             # What is not optimized away has the C file's path in it, another one for each build.
-            debug.append(f"{pch.MACRO_MAP}{self.folder}=.")
+            debug.append(f"{pch.MACRO_MAP}{own}=.")
         files = ("-MD", "-MF", f"{out}.d", "-c", name, "-o", out)
         args = (*words, *options, "-iquote", own, *debug, *files)
         return Command(args, folder, own_temporary=not launched)
