@@ -94,7 +94,6 @@ def touch() -> None:
 
 def up() -> None:
     """Import all that a build needs and run a compile whose result nobody wants."""
-
     import filelock  # noqa: F401
     from Cython.Build import Dependencies  # noqa: F401
 
