@@ -27,9 +27,7 @@ from cyhot.building.record import (
     Closure,
     Record,
     differences,
-    dump_closure,
     dump_records,
-    load_closure,
     load_records,
     refreshed,
 )
@@ -70,7 +68,7 @@ def test_records_are_read_as_they_were_written(written: list[Record]) -> None:
 
 @given(closures)
 def test_closures_are_read_as_they_were_written(written: Closure) -> None:
-    read = load_closure(dump_closure(written))
+    read = Closure.load(written.dump())
 
     assert read is not None
     assert (read.files, read.dirs, read.as_of) == (written.files, written.dirs, written.as_of)
@@ -81,19 +79,19 @@ def test_closures_are_read_as_they_were_written(written: Closure) -> None:
 def test_of_damaged_bytes_nothing_is_read(
     written: list[Record], closure: Closure, data: st.DataObject
 ) -> None:
-    for whole in (dump_records(written), dump_closure(closure)):
+    for whole in (dump_records(written), closure.dump()):
         position = data.draw(st.integers(0, len(whole) - 1))
         flipped = bytearray(whole)
         flipped[position] ^= data.draw(st.integers(1, 255))
         for damaged in (whole[:position], bytes(flipped), whole + b"\0", b""):
             assert load_records(damaged) == []
-            assert load_closure(damaged) is None
+            assert Closure.load(damaged) is None
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_can_be_read(data: bytes) -> None:
     assert load_records(data) == []
-    assert load_closure(data) is None
+    assert Closure.load(data) is None
 
 
 # --- differences ------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from soak import SAME
 from support import clean_environment
 
 PROGRAM = Path(__file__).with_name("soak.py")
@@ -46,5 +47,7 @@ def test_two_thousand_swaps_under_load(tmp_path: Path) -> None:
     found = soak(tmp_path, "--swaps", "2000", timeout=1700)
     assert found["objects"] * found["swaps"] <= STRAY, found
     assert found["memory"] <= found["mapped"] + EXTRA, found
-    assert found["ratio"] <= 1.03 * max(1.0, found["fresh ratio"]), found
-    assert found["last quarter"] <= 1.25 * found["first quarter"], found
+    assert found["ratio"] <= SAME * max(1.0, found["fresh ratio"]), found
+    # The processor's time, which other programs hardly change: a cost that grew with the number
+    # of swaps would be several times as high after seven times as many.
+    assert found["last quarter"] <= 2 * found["first quarter"], found

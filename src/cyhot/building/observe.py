@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from time import monotonic_ns
 
 try:
     from _blake2 import blake2b
@@ -32,6 +33,7 @@ SHARED_NS = 50_000_000
 """For how long decisions share what they saw of distant things; see `Recent`."""
 CYTHON = ("package", "Cython/Shadow.py")
 """The tool row that stands for Cython: that file has its version and comes with each install."""
+_RAW_PATH: Any = getattr(os.environ, "encodekey", str)("PATH")
 LAUNCHERS = ("ccache", "sccache", "distcc", "icecc")
 """Programs that stand in front of a compiler, and change nothing in what comes out."""
 
@@ -371,15 +373,17 @@ class Recent:
 
         Somebody else than before where tools and modules are searched for in other places.
         """
-        shared, program_path = self._shared, os.environ.get("PATH")
+        # os.environ is a view of a dict (in CPython): to ask that takes no call of a function.
+        shared = self._shared
+        program_path = getattr(os.environ, "_data", os.environ).get(_RAW_PATH)
         if (
             shared is not None
-            and time.monotonic_ns() <= shared[0]
+            and monotonic_ns() <= shared[0]
             and shared[1] == program_path
             and (sys.path == shared[2] or search_path() == shared[3].sys_path())
         ):
             return shared[3]
-        until, entries = time.monotonic_ns() + SHARED_NS, [*sys.path]
+        until, entries = monotonic_ns() + SHARED_NS, [*sys.path]
         distant = Observer(path=search_path())
         # Where a relative entry leads, the working folder decides: that has to be asked.
         whole = all(isinstance(entry, str) and os.path.isabs(entry) for entry in entries)

@@ -26,7 +26,7 @@ from ..errors import StoreError
 from ..events import Noticed, emit
 from .observe import digest
 from .recipe import KeyParts, origin_key
-from .record import Closure, Record, dump_closure, dump_records
+from .record import Closure, Record, dump_records
 from .store import NOWHERE, Store
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def publish_closure(store: Store, closure: Closure) -> str:
     """Publish a list of system files; returns its name."""
     content = ([(row[0], row[2]) for row in closure.files], [(r[0], *r[2:]) for r in closure.dirs])
     name = digest(repr(content).encode())
-    write(store, f"closures/{name}", dump_closure(closure), durable=False)
+    write(store, f"closures/{name}", closure.dump(), durable=False)
     return name
 
 

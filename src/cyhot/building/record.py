@@ -30,7 +30,7 @@ from .observe import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
 FileRow = tuple[str, FileSig, str, str, str]
@@ -108,14 +108,59 @@ class Closure:
     """System files (compiler's, Python's, installed packages') that many images share.
 
     And the folders in which the C compiler looked for them.
+
+    Attributes:
+        as_of: When the signatures were noted, ns since the epoch.
+        noted: The paths of the files and their signatures, the same of the folders, and the
+            youngest time in any signature. Nearly always nothing else is asked for.
     """
 
-    __slots__ = ("as_of", "dirs", "files")
+    __slots__ = ("_more", "as_of", "noted")
+
+    noted: tuple[list[str], list[FileSig], list[str], list[DirSig], int]
+    _more: bytes  # what the rows say besides; only marshal's bytes, until somebody asks
 
     def __init__(self, files: tuple[FileRow, ...], dirs: tuple[DirRow, ...], as_of: int) -> None:
-        self.files = files
-        self.dirs = dirs
+        self.note(files, dirs, as_of)
+
+    def note(self, files: tuple[FileRow, ...], dirs: tuple[DirRow, ...], as_of: int) -> None:
+        """Have these rows from now on."""
+        sigs, folder_sigs = [row[1] for row in files], [row[1] for row in dirs]
+        youngest = max(map(max, map(_times, [*sigs, *folder_sigs])), default=0)
+        paths, folders = [row[0] for row in files], [row[0] for row in dirs]
+        self.noted = paths, sigs, folders, folder_sigs, youngest
+        self._more = marshal.dumps(([row[2:] for row in files], [row[2:] for row in dirs]))
         self.as_of = as_of
+
+    @property
+    def files(self) -> tuple[FileRow, ...]:
+        """The files."""
+        rows = zip(*self.noted[:2], marshal.loads(self._more)[0], strict=True)
+        return tuple((path, sig, *more) for path, sig, more in rows)
+
+    @property
+    def dirs(self) -> tuple[DirRow, ...]:
+        """The folders."""
+        rows = zip(*self.noted[2:4], marshal.loads(self._more)[1], strict=True)
+        return tuple((path, sig, *more) for path, sig, more in rows)
+
+    def dump(self) -> bytes:
+        """The bytes of a closure file."""
+        return sealed((self.noted, self.as_of, self._more))
+
+    @classmethod
+    def load(cls, data: bytes) -> Closure | None:
+        """The closure in a file's bytes, None if it is damaged, or another cyhot's."""
+        closure = cls.__new__(cls)
+        try:
+            closure.noted, closure.as_of, closure._more = unsealed(data)
+        except (ValueError, EOFError, TypeError):
+            return None
+        return closure if len(closure.noted) == _NOTED else None
+
+
+_NOTED = 5
+_times = itemgetter(1, 2)
 
 
 def dump_records(records: list[Record]) -> bytes:
@@ -138,20 +183,6 @@ def each_record(data: bytes) -> Iterator[Record]:
 def load_records(data: bytes) -> list[Record]:
     """All of `each_record`."""
     return list(each_record(data))
-
-
-def dump_closure(closure: Closure) -> bytes:
-    """The bytes of a closure file."""
-    return sealed((closure.files, closure.dirs, closure.as_of))
-
-
-def load_closure(data: bytes) -> Closure | None:
-    """The closure in a file's bytes, None if it is damaged, or another cyhot's."""
-    try:
-        files, dirs, as_of = unsealed(data)
-    except (ValueError, EOFError, TypeError):
-        return None
-    return Closure(files, dirs, as_of)
 
 
 def sealed(values: Any) -> bytes:
@@ -217,25 +248,32 @@ def is_as_noted_closure(shared: Closure, distant: Observer) -> bool:
 
 
 def _are_as_noted(shared: Closure, distant: Observer) -> bool:
-    # Closures differ in a few of hundreds of files; and a loop in Python would take as long again
-    # as the system's calls.
-    limit = shared.as_of - CLOCK_TICK_NS
-    seen: set[tuple[str, Sig]] = distant.once("as noted", set)
-    for rows, signature in ((shared.files, _file_sig), (shared.dirs, _dir_sig)):
-        new = {row[:2] for row in rows} - seen
-        sigs = [sig for _, sig in new]
-        try:
-            if [*map(signature, map(os.stat, [path for path, _ in new]))] != sigs:
-                return False
-        except (OSError, ValueError):
-            return False
-        if max(map(max, map(_times, [row[1] for row in rows])), default=0) > limit:
-            return False
-        seen |= new
+    # A loop in Python would take as long again as the system's calls.
+    paths, sigs, folders, folder_sigs, youngest = shared.noted
+    if youngest > shared.as_of - CLOCK_TICK_NS:
+        return False
+    try:
+        return _have(paths, sigs, _file_sig, distant) and _have(
+            folders, folder_sigs, _dir_sig, distant
+        )
+    except (OSError, ValueError):
+        return False
+
+
+def _have(
+    paths: list[str], sigs: list[Any], signature: Callable[[Any], Any], distant: Observer
+) -> bool:
+    """Whether these are their signatures; closures differ in a few of hundreds of files."""
+    found: dict[str, Any] = distant.once(signature, dict)
+    if found:
+        new = [(path, sig) for path, sig in zip(paths, sigs, strict=True) if found.get(path) != sig]
+        paths, sigs = [path for path, _ in new], [sig for _, sig in new]
+    if [*map(signature, map(os.stat, paths))] != sigs:
+        return False
+    found.update(zip(paths, sigs, strict=True))
     return True
 
 
-_times = itemgetter(1, 2)
 _file_sig = attrgetter("st_size", "st_mtime_ns", "st_ctime_ns", "st_ino")
 _dir_sig = attrgetter("st_ino", "st_mtime_ns", "st_ctime_ns")
 
@@ -476,8 +514,7 @@ def _refresh_closure(shared: Closure, look: Observer, now: int) -> bool:
     sigs += [(folder[1], look.dir(folder[0])) for folder in shared.dirs]
     if not _any_better(sigs, shared.as_of, now):
         return False
-    shared.files = _refreshed_files(shared.files, look)
-    shared.dirs, shared.as_of = _refreshed_dirs(shared.dirs, look), now
+    shared.note(_refreshed_files(shared.files, look), _refreshed_dirs(shared.dirs, look), now)
     return True
 
 

@@ -31,11 +31,9 @@ from .record import (
     Difference,
     Record,
     differences,
-    dump_closure,
     dump_records,
     each_record,
     is_as_noted,
-    load_closure,
     refreshed,
 )
 
@@ -45,7 +43,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-_DAY_NS = 86_400 * 10**9
+MARKED_EVERY_NS = 86_400 * 10**9
+"""An image in use is marked so once a day; see `Store.mark_used`."""
 _PART = 1 << 16
 _BINARY = getattr(os, "O_BINARY", 0)
 NOWHERE = os.path.join(os.devnull, "cyhot")
@@ -176,7 +175,7 @@ class Store:
     def closure(self, name: str) -> Closure | None:
         """The list of system files of that name."""
         data = self.read("closures", name) if name else b""
-        return load_closure(data) if data else None
+        return Closure.load(data) if data else None
 
     def image(self, record: Record) -> str:
         """The path of a record's image, `""` if it was evicted or damaged."""
@@ -202,7 +201,7 @@ class Store:
     def mark_used(self, path: str, st: os.stat_result) -> None:
         """Note at most once a day that an image is in use; eviction goes by it."""
         now = time.time_ns()
-        if now - st.st_atime_ns > _DAY_NS:
+        if now - st.st_atime_ns > MARKED_EVERY_NS:
             try:
                 os.utime(path, ns=(now, st.st_mtime_ns))
             except OSError:
@@ -253,7 +252,7 @@ class Store:
             return  # it was removed meanwhile
         self.keep(f"records/{key[:2]}/{key}", dump_records([record, *others]))
         if shared is not None:
-            self.keep(f"closures/{record.shared}", dump_closure(shared))
+            self.keep(f"closures/{record.shared}", shared.dump())
 
     def keep(self, name: str, data: bytes) -> None:
         """Keep something that can be found out again; where it can't be kept, it isn't.

@@ -16,7 +16,7 @@ from _thread import get_ident
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from time import monotonic_ns
 
-from ..building.observe import SHARED_NS, dir_sig, exists, file_sig
+from ..building.observe import SHARED_NS, dir_sig, file_sig
 from ..building.request import Source
 from ..settings import Settings, matches
 from .known import RIVALS, rivals
@@ -100,8 +100,10 @@ class Finder:
             for entry in sys.path if path is None else path:
                 folder = self._known.get(entry)
                 head = folder.heads.get(fullname) if folder is not None else None
-                if folder is not None and head is not None and exists(head[0][0]):
-                    return self._known_spec(fullname, folder, head)
+                if folder is not None and head is not None:
+                    image = folder.image(head)
+                    if image:
+                        return self._known_spec(fullname, folder, head, image)
                 break  # what is in none but the first takes the long way
         if fullname.partition(".")[0] in _NEVER or get_ident() in self._resolving:
             return None
@@ -125,11 +127,11 @@ class Finder:
                 return spec
         return None
 
-    def _known_spec(self, fullname: str, folder: Folder, head: Head) -> ModuleSpec | None:
-        """The spec of a module that was unchanged when a process last looked."""
-        loader = KnownLoader(self.session, fullname, folder, head, self)
+    def _known_spec(self, fullname: str, folder: Folder, head: Head, image: str) -> ModuleSpec:
+        """The spec of a module that is unchanged since a process last looked."""
         if _switches.get("DEBUG_IMPORT"):
-            return self.spec(loader.source)
+            return self.spec(Source(head[0][0], fullname, False))
+        loader = KnownLoader(self, fullname, folder, head, image)
         spec = ModuleSpec(fullname, loader, origin=head[0][0])
         spec.has_location = True
         return spec
@@ -174,8 +176,9 @@ class Finder:
                 if folder == entry and self._takes_all:
                     self._known[entry] = known
                 head = known.heads.get(fullname)
-                if head is not None:
-                    return self._known_spec(fullname, known, head)
+                image = known.image(head) if head is not None else ""
+                if head is not None and image:
+                    return self._known_spec(fullname, known, head, image)
             self.say_passed_over(source)
             return self.spec(source, target)
         if not isinstance(entry, (str, os.PathLike)):

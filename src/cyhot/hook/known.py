@@ -7,12 +7,14 @@ On the warm path.
 from __future__ import annotations
 
 import os
+import time
 from importlib.machinery import EXTENSION_SUFFIXES
 from os import stat
 
 from ..building.heads import Heads, are_as_noted, holds, name_of, note
 from ..building.observe import dir_sig
 from ..building.recipe import ENVIRONMENT, build_environment, depends_on_folder
+from ..building.store import MARKED_EVERY_NS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,25 +39,35 @@ class Folder:
         heads: By the modules' names.
     """
 
-    __slots__ = ("_kept", "_known", "heads", "name", "notes", "store")
+    __slots__ = (
+        *("_images", "_kept", "_known", "_long_unmarked", "_seen_by", "heads", "name", "notes"),
+        "store",
+    )
 
     def __init__(self, known: Known, store: Store, name: str) -> None:
         self._known = known
         self.store = store
         self.name = name
         self._kept = Heads(store.path("images", ""), name, store.heads(name))
+        self._images = self._kept.images
+        self._long_unmarked = time.time_ns() - MARKED_EVERY_NS
+        self._seen_by: dict[int, Observer] = {}
         self.heads = self._kept.heads
         self.notes: dict[str, Note] = {}
 
     def image(self, head: Head) -> str:
-        """The path of a head's image, `""` if not everything is as noted."""
-        known, ground = self._known, head[2]
+        """The path of a head's image, `""` if not everything is as noted.
+
+        Between two images the processor's caches are cold, so each call of a function and each
+        line costs several times what it costs in a loop: there are few.
+        """
+        known = self._known
         distant = known.recent.distant()
-        if not distant.once((self, ground), lambda: self._holds(ground, distant)):
+        if self._seen_by.get(head[2]) is not distant and not self._stands(head[2], distant):
             return ""
-        if environment() != known.environ:
+        if [*map(getattr(os.environ, "_data", os.environ).get, _RAW_NAMES)] != known.environ:
             return ""
-        path = self._kept.images + head[3]
+        path = self._images + head[3]
         try:
             if not are_as_noted(head[0], head[1]):
                 return ""
@@ -64,8 +76,16 @@ class Folder:
             return ""
         if st.st_size != head[4]:
             return ""
-        self.store.mark_used(path, st)
+        if st.st_atime_ns < self._long_unmarked:
+            self.store.mark_used(path, st)
         return path
+
+    def _stands(self, number: int, distant: Observer) -> bool:
+        """Whether a ground is as it was noted; found out once for each observer."""
+        stands = distant.once((self, number), lambda: self._holds(number, distant))
+        if stands:
+            self._seen_by[number] = distant
+        return bool(stands)
 
     def _holds(self, number: int, distant: Observer) -> bool:
         ground = self._kept.grounds[number]
