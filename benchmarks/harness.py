@@ -92,8 +92,13 @@ def child_environment(
     return environ
 
 
-def run(commands: Sequence[Sequence[str]], folder: Path, environ: Mapping[str, str]) -> Run:
-    """Runs commands one after another, timed together.
+def run(
+    commands: Sequence[Sequence[str]],
+    folder: Path,
+    environ: Mapping[str, str],
+    one_core: bool = False,
+) -> Run:
+    """Runs commands one after another, timed together; all that they start on one core, if so said.
 
     Raises:
         BenchmarkError: one of them failed; the message holds what it printed.
@@ -103,7 +108,13 @@ def run(commands: Sequence[Sequence[str]], folder: Path, environ: Mapping[str, s
     start = time.perf_counter()
     for command in commands:
         done = subprocess.run(
-            command, cwd=folder, env=environ, capture_output=True, text=True, timeout=TIMEOUT
+            command,
+            cwd=folder,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            preexec_fn=_stay_on_one_core if one_core else None,
         )
         if done.returncode:
             raise BenchmarkError(
@@ -112,6 +123,10 @@ def run(commands: Sequence[Sequence[str]], folder: Path, environ: Mapping[str, s
             )
         output = done.stdout
     return Run(time.perf_counter() - start, _children_cpu() - used, output)
+
+
+def _stay_on_one_core() -> None:
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def _children_cpu() -> float:
@@ -124,10 +139,11 @@ def run_less_bare(
     folder: Path,
     environ: Mapping[str, str],
     python: str = sys.executable,
+    one_core: bool = False,
 ) -> tuple[Run, float]:
     """Runs commands; returns them less what a bare interpreter takes just before, and that."""
-    idle = run([[python, "-c", "pass"]], folder, environ)
-    done = run(commands, folder, environ)
+    idle = run([[python, "-c", "pass"]], folder, environ, one_core)
+    done = run(commands, folder, environ, one_core)
     return Run(done.seconds - idle.seconds, done.cpu - idle.cpu, done.output), idle.seconds
 
 

@@ -108,7 +108,7 @@ class Project:
         return self._sample("plain", [[PYTHON, "main.py"]], flow, number)
 
     def _sample(self, name: str, commands: Commands, flow: str, number: int) -> Sample:
-        done, idle = run_less_bare(commands, self.folder, self.environ, PYTHON)
+        done, idle = run_less_bare(commands, self.folder, self.environ, PYTHON, self.tool.one_core)
         self._check(done, flow, number)
         self.built = [_parse(line) for line in done.output.splitlines() if _tells(line)]
         return Sample(name, self.subject.name, flow, number, done.seconds, done.cpu, idle)

@@ -9,7 +9,7 @@ Each flow is a whole new process, `python main.py` (for setup.py: `python setup.
 first      nothing was ever built, cached or started: cyhot with its defaults and with its worker
            off (--baseline: and another cyhot), compared with each other
 cold       this project was never built (editable installs: `pip install --editable .` and the run)
-one job    cyhot, cold, one compiler at a time
+one core   cyhot, cold, with one core for it and its worker
 unchanged  the same again
 edited     the source changed, to a state that never was before; for `package`, the .pxd that six
            of its twenty modules cimport
@@ -67,7 +67,7 @@ DISTRIBUTIONS = (
     *("scikit-build-core", "cmake", "ipython"),
 )
 TOOLS = ("cyhot", *PEERS)
-FLOWS = ("install", "first", "cold", "one job", "unchanged", "edited", "reverted")
+FLOWS = ("install", "first", "cold", "one core", "unchanged", "edited", "reverted")
 # Cheap flows are measured several times a round: a few milliseconds need more samples.
 UNCHANGED_REPEATS = 3
 INSTALL_REPEATS = 5
@@ -101,23 +101,24 @@ class Bench:
     def project(self, tool: Tool, subject: Subject, name: str) -> Project:
         """Makes a project that nobody has built anything of yet."""
         folder = self.root / name / subject.name / _plain_name(tool.name)
-        home = self.cyhot_home if _is_warm(tool) else self.root / f"home{next(self.homes)}"
+        warm = self.warm_home(tool)
+        home = self.root / f"home{next(self.homes)}" if warm is None else warm
         project = Project(tool, subject, folder, home, self.environment)
         project.create()
         return project
 
-    @property
-    def cyhot_home(self) -> Path:
-        """Where cyhot's worker, headers and shared module are from one round to the next."""
-        return self.root / "home"
+    def warm_home(self, tool: Tool) -> Path | None:
+        """Where cyhot's worker, headers and shared module are from one round to the next.
+
+        None for a tool that has nothing of the kind, or is to have nothing.
+        """
+        if not isinstance(tool, Cyhot) or "first" in tool.flows:
+            return None
+        return self.root / ("home-one-core" if tool.one_core else "home")
 
 
 def _plain_name(name: str) -> str:
     return "".join(letter for letter in name if letter.isalnum())
-
-
-def _is_warm(tool: Tool) -> bool:
-    return isinstance(tool, Cyhot) and "first" not in tool.flows
 
 
 # Before the first round ----------------------------------------------------------------------
@@ -160,14 +161,14 @@ def make_ready(bench: Bench, tool: Tool) -> str:
     Returns:
         What state cyhot is in from now on.
     """
-    variables = tool.variables(bench.cyhot_home, bench.environment)
     state = ""
     # The first builds start what prepares; what the second ones use is there, or asked for.
     for name in ("ready", "readier"):
-        for subject in bench.subjects:
+        for subject in (one for one in bench.subjects if _is_measured(bench, tool, one)):
             progress(f"making ready: {tool.name}, {subject.name}")
-            bench.project(tool, subject, name).measure("cold", 0)
-        state = worker.wait_until_ready(variables)
+            project = bench.project(tool, subject, name)
+            project.measure("cold", 0)
+        state = worker.wait_until_ready(project.environ)
         progress(f"worker: {state}")
     return state
 
@@ -232,9 +233,9 @@ def _measure_flows(
     for project in projects:
         wanted = bench.wanted(subject, "cold")
         yield from _kept(wanted, _measure_build(bench, project, "cold", number))
-    if bench.wanted(subject, "one job"):
-        for tool in bench.with_flow(subject, "one job"):
-            yield bench.project(tool, subject, f"round{number}").measure("one job", number)
+    if bench.wanted(subject, "one core"):
+        for tool in bench.with_flow(subject, "one core"):
+            yield bench.project(tool, subject, f"round{number}").measure("one core", number)
     if bench.wanted(subject, "unchanged"):
         yield from _measure_unchanged(projects, plain, number)
     # Without an edit there is nothing to go back from.
@@ -363,9 +364,8 @@ def measure(bench: Bench, rounds: int, measured: Measured, facts: dict[str, obje
     """Adds to `measured` as it goes, so that the caller has it if this is interrupted."""
     plain = build_plain(bench)
     warm_up(bench)
-    for tool in bench.tools:
-        if tool.name == "cyhot":
-            facts["worker"] = make_ready(bench, tool)
+    for tool in _with_worker(bench):
+        facts["worker"] = make_ready(bench, tool)
     for number in range(rounds):
         for one in measure_round(bench, plain, number):
             where = f"round {number + 1}/{rounds}: {one.module} {one.flow}"
@@ -375,6 +375,20 @@ def measure(bench: Bench, rounds: int, measured: Measured, facts: dict[str, obje
             else:
                 measured.builds.append(one)
                 progress(f"{where} floor: {show_seconds(one.floor)}")
+
+
+def _with_worker(bench: Bench) -> list[Tool]:
+    """Returns the tools that are measured with a worker of theirs."""
+    return [
+        tool
+        for tool in bench.tools
+        if bench.warm_home(tool) is not None
+        and any(_is_measured(bench, tool, subject) for subject in bench.subjects)
+    ]
+
+
+def _is_measured(bench: Bench, tool: Tool, subject: Subject) -> bool:
+    return any(bench.wanted(subject, flow) for flow in tool.flows)
 
 
 def run_bench(options: argparse.Namespace, measured: Measured, facts: dict[str, object]) -> None:
@@ -393,9 +407,10 @@ def run_bench(options: argparse.Namespace, measured: Measured, facts: dict[str, 
         try:
             measure(bench, options.rounds, measured, facts)
         finally:
-            for tool in tools:
-                if tool.name == "cyhot":
-                    worker.stop(tool.variables(bench.cyhot_home, bench.environment))
+            for tool in _with_worker(bench):
+                home = bench.warm_home(tool)
+                if home is not None:
+                    worker.stop(tool.variables(home, bench.environment))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -297,7 +297,7 @@ def _package() -> Subject:
             for number in range(DEPENDENT)
             for kind in ("small", "heavy")
         ),
-        flows=("cold", "one job", "unchanged", "edited"),
+        flows=("cold", "one core", "unchanged", "edited"),
     )
 
 

@@ -164,7 +164,7 @@ COMPARISONS = (
         ("first", "cyhot (before)"),
     ),
     Comparison(
-        "cold: one job / as many as processors", ("one job", "cyhot (one job)"), ("cold", "cyhot")
+        "cold: on one core / on all cores", ("one core", "cyhot (one core)"), ("cold", "cyhot")
     ),
 )
 

@@ -29,12 +29,14 @@ class Tool:
         requires: Modules that it cannot do without, each in the extra `bench`.
         flows: What it is measured in.
         quick: Whether an edit costs so little that it is measured several times a round.
+        one_core: Whether all that it starts has one core of the machine.
     """
 
     name: str
     requires: tuple[str, ...] = ("Cython", "setuptools")
     flows: tuple[str, ...] = FLOWS[1:]
     quick = False
+    one_core = False
 
     def covers(self, subject: Subject) -> bool:
         """Whether it can do this at all."""
@@ -64,12 +66,18 @@ class Cyhot(Tool):
     requires = ("cyhot",)
 
     def __init__(
-        self, name: str, flows: tuple[str, ...], variables: Mapping[str, str], quick: bool = False
+        self,
+        name: str,
+        flows: tuple[str, ...],
+        variables: Mapping[str, str] | None = None,
+        quick: bool = False,
+        one_core: bool = False,
     ) -> None:
         self.name = name
         self.flows = flows
-        self.more_variables = dict(variables)
+        self.more_variables = dict(variables or {})
         self.quick = quick
+        self.one_core = one_core
 
     def files(self, subject: Subject) -> dict[str, str]:
         """Returns main.py, and one that tells what was built as well."""
@@ -336,9 +344,9 @@ def cyhot_variants(before: Path | None) -> list[Cyhot]:
         before: The `src` folder of another cyhot, to compare a first import with.
     """
     variants = [
-        Cyhot("cyhot", FLOWS[1:], {}, quick=True),
-        Cyhot("cyhot (one job)", ("one job",), {"CYHOT_JOBS": "1"}),
-        Cyhot("cyhot (default)", ("first",), {}),
+        Cyhot("cyhot", FLOWS[1:], quick=True),
+        Cyhot("cyhot (one core)", ("one core",), one_core=True),
+        Cyhot("cyhot (default)", ("first",)),
         Cyhot("cyhot (worker off)", ("first",), {"CYHOT_WORKER": "0"}),
     ]
     if before:

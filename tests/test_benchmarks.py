@@ -103,7 +103,7 @@ def test_cyhot_is_compared_with_itself() -> None:
     samples = [
         sample("cyhot (default)", 0, 2.2, "first"),
         sample("cyhot (worker off)", 0, 2.0, "first"),
-        sample("cyhot (one job)", 0, 9.0, "one job"),
+        sample("cyhot (one core)", 0, 9.0, "one core"),
         sample("cyhot", 0, 5.0, "cold"),
     ]
     _head, first, jobs = rows(tables.comparisons_table(samples))

@@ -31,6 +31,7 @@ from .instrument import FOREIGN, HEADERS, VERSION, instrument
 from .observe import LAUNCHERS, FileSig, hash_file
 from .packages import cimported_packages, get_include, header_folders, numpy_include
 from .prepare import Want, has_failed
+from .processors import processors
 from .pyxbld import Special, special_build
 from .request import Request
 from .spec import BuildSpec, from_settings, pyxdep_patterns, transitive, with_header, with_special
@@ -570,7 +571,7 @@ class Attempt:
             meanwhile()
 
         try:
-            finished = run_all(commands, os.cpu_count() or 1, when_started)
+            finished = run_all(commands, processors(), when_started)
         except OSError as error:
             if is_started or error.errno in publish.FULL:
                 raise

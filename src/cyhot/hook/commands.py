@@ -15,6 +15,7 @@ from ..building import publish
 from ..building.commands import in_threads
 from ..building.observe import file_sig
 from ..building.plan import Reason
+from ..building.processors import processors
 from ..building.report import BuildReport, Built
 from ..building.request import Request, Source
 from ..building.run import why_stale
@@ -275,7 +276,7 @@ def longest_first(seconds: Sequence[float | None], sizes: Sequence[int]) -> list
 
 
 def _default_jobs(session: Session) -> int:
-    return int(str(session.process_settings()["jobs"] or os.cpu_count() or 1))
+    return int(str(session.process_settings()["jobs"] or processors()))
 
 
 def build_one(wanted: tuple[Request, Hit]) -> Built:

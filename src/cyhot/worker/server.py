@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..building.processors import processors
 from . import memory, warm
 from .nest import Nest, Spare, forked
 from .protocol import BEAT, VERSION, BrokenLine, pack, unpack
@@ -78,7 +79,7 @@ class Server:
         self.nests: dict[warm.Kind, Nest] = {}
         self.spare: Spare | None = None
         self.known = warm.Sources()
-        self.most = os.cpu_count() or 1
+        self.most = processors()
 
     def listen(self) -> bool:
         """Take the socket; False if another worker has it."""
