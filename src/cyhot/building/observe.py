@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from time import monotonic_ns
 
 try:
     from _blake2 import blake2b
@@ -378,12 +377,12 @@ class Recent:
         program_path = getattr(os.environ, "_data", os.environ).get(_RAW_PATH)
         if (
             shared is not None
-            and monotonic_ns() <= shared[0]
+            and time.monotonic_ns() <= shared[0]
             and shared[1] == program_path
             and (sys.path == shared[2] or search_path() == shared[3].sys_path())
         ):
             return shared[3]
-        until, entries = monotonic_ns() + SHARED_NS, [*sys.path]
+        until, entries = time.monotonic_ns() + SHARED_NS, [*sys.path]
         distant = Observer(path=search_path())
         # Where a relative entry leads, the working folder decides: that has to be asked.
         whole = all(isinstance(entry, str) and os.path.isabs(entry) for entry in entries)

@@ -14,6 +14,7 @@ import os
 import sys
 from _thread import get_ident
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from os import F_OK, access
 from time import monotonic_ns
 
 from ..building.observe import SHARED_NS, dir_sig, file_sig
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
-    from ..building.heads import Head
     from ..building.observe import DirSig
     from .known import Folder
 
@@ -99,11 +99,10 @@ class Finder:
         if self._known and target is None:
             for entry in sys.path if path is None else path:
                 folder = self._known.get(entry)
-                head = folder.heads.get(fullname) if folder is not None else None
-                if folder is not None and head is not None:
-                    image = folder.image(head)
-                    if image:
-                        return self._known_spec(fullname, folder, head, image)
+                if folder is not None and fullname in folder.heads:
+                    path = f"{entry}{os.sep}{fullname.rpartition('.')[2]}.pyx"
+                    if access(path, F_OK):
+                        return self._known_spec(fullname, folder, path)
                 break  # what is in none but the first takes the long way
         if fullname.partition(".")[0] in _NEVER or get_ident() in self._resolving:
             return None
@@ -127,12 +126,12 @@ class Finder:
                 return spec
         return None
 
-    def _known_spec(self, fullname: str, folder: Folder, head: Head, image: str) -> ModuleSpec:
-        """The spec of a module that is unchanged since a process last looked."""
+    def _known_spec(self, fullname: str, folder: Folder, path: str) -> ModuleSpec:
+        """The spec of a module that was unchanged when a process last looked."""
         if _switches.get("DEBUG_IMPORT"):
-            return self.spec(Source(head[0][0], fullname, False))
-        loader = KnownLoader(self, fullname, folder, head, image)
-        spec = ModuleSpec(fullname, loader, origin=head[0][0])
+            return self.spec(Source(path, fullname, False))
+        loader = KnownLoader(self, fullname, folder, path)
+        spec = ModuleSpec(fullname, loader, origin=path)
         spec.has_location = True
         return spec
 
@@ -175,10 +174,8 @@ class Finder:
             if known.heads and target is None:
                 if folder == entry and self._takes_all:
                     self._known[entry] = known
-                head = known.heads.get(fullname)
-                image = known.image(head) if head is not None else ""
-                if head is not None and image:
-                    return self._known_spec(fullname, known, head, image)
+                if fullname in known.heads:
+                    return self._known_spec(fullname, known, source.path)
             self.say_passed_over(source)
             return self.spec(source, target)
         if not isinstance(entry, (str, os.PathLike)):

@@ -20,11 +20,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..building.heads import Head, Note
+    from ..building.heads import Note
     from ..building.observe import DirSig, Observer
     from ..building.request import Request, Source
     from ..building.store import Hit, Store
     from .session import Session
+
+    Found = tuple[str, tuple[tuple[str, int], ...]]
+    """The image's path, the names and sizes of what has to lie beside it."""
 
 RIVALS = (*EXTENSION_SUFFIXES, ".py")
 """Of what a plain import takes for a module."""
@@ -55,30 +58,31 @@ class Folder:
         self.heads = self._kept.heads
         self.notes: dict[str, Note] = {}
 
-    def image(self, head: Head) -> str:
-        """The path of a head's image, `""` if not everything is as noted.
+    def find(self, name: str) -> Found | None:
+        """The image of a module that has a head and is as noted.
 
         Between two images the processor's caches are cold, so each call of a function and each
         line costs several times what it costs in a loop: there are few.
         """
+        paths, sigs, ground, image, size, needs = self.heads[name]
         known = self._known
         distant = known.recent.distant()
-        if self._seen_by.get(head[2]) is not distant and not self._stands(head[2], distant):
-            return ""
+        if self._seen_by.get(ground) is not distant and not self._stands(ground, distant):
+            return None
         if [*map(getattr(os.environ, "_data", os.environ).get, _RAW_NAMES)] != known.environ:
-            return ""
-        path = self._images + head[3]
+            return None
+        image = self._images + image
         try:
-            if not are_as_noted(head[0], head[1]):
-                return ""
-            st = stat(path)
+            if not are_as_noted(paths, sigs):
+                return None
+            st = stat(image)
         except (OSError, ValueError):
-            return ""
-        if st.st_size != head[4]:
-            return ""
+            return None
+        if st.st_size != size:
+            return None
         if st.st_atime_ns < self._long_unmarked:
-            self.store.mark_used(path, st)
-        return path
+            self.store.mark_used(image, st)
+        return image, needs
 
     def _stands(self, number: int, distant: Observer) -> bool:
         """Whether a ground is as it was noted; found out once for each observer."""

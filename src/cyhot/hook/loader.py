@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from _imp import create_dynamic, exec_dynamic
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
-from time import monotonic_ns
 
 from ..building.observe import Observer
 from ..building.request import Source
@@ -22,14 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import CodeType, ModuleType
 
-    from ..building.heads import Head
     from ..building.request import Request
     from .finder import Finder
     from .known import Folder
 
-_MOMENT_NS = 1_000_000
-"""How long a module's image is taken for the right one after it was looked up: no longer than
-loading it may take."""
 _loaded: set[str] = set()
 """Images that this process has mapped. The same path again would give the old module back."""
 
@@ -52,9 +47,14 @@ class Loader(ExtensionFileLoader):
     def __init__(self, session: Session, source: Source) -> None:
         super().__init__(source.name, source.path)
         self.session = session
-        self.source = source
+        self._is_package = source.is_package
         self.mapped = ""
         self._needs: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> Source:
+        """What it loads."""
+        return Source(self.path, self.name, self._is_package)
 
     def image(self) -> str:
         """The path of an image that matches the source now.
@@ -81,7 +81,7 @@ class Loader(ExtensionFileLoader):
 
     def _wanted_next(self) -> Iterator[Request]:
         """What will probably be imported after this module, and has to be built."""
-        if "." not in self.source.name and not _mentions_import(self.source.path):
+        if "." not in self.name and not _mentions_import(self.path):
             return iter(())
         from .ahead import wanted_next
 
@@ -105,7 +105,7 @@ class Loader(ExtensionFileLoader):
             image = self.image()
             module = self._map(image, spec)
         spec.cached = image
-        module.__file__ = self.source.path
+        module.__file__ = self.path
         return module
 
     def _provide(self, image: str) -> None:
@@ -125,7 +125,7 @@ class Loader(ExtensionFileLoader):
         try:
             return super().create_module(spec)
         finally:
-            spec.origin = self.source.path
+            spec.origin = self.path
             if path != image:
                 from .execute import discard
 
@@ -141,18 +141,18 @@ class Loader(ExtensionFileLoader):
         self._needs = needs_of(image)
         module = self._map(image, spec)
         spec.cached = image
-        module.__file__ = self.source.path
+        module.__file__ = self.path
         return module
 
     def is_package(self, fullname: str) -> bool:
         """Whether the source is a package's ``__init__``."""
-        return self.source.is_package
+        return self._is_package
 
     def get_source(self, fullname: str) -> str:  # type: ignore[override]
         """The source's text."""
         from .execute import read_source
 
-        return read_source(self.source.path)
+        return read_source(self.path)
 
     def get_code(self, fullname: str) -> CodeType:  # type: ignore[override]
         """Code that runs the image's body in the namespace it is executed in, for `runpy`."""
@@ -171,32 +171,29 @@ def _client(name: str, *arguments: object) -> object:
 
 
 class KnownLoader(Loader):
-    """Loads a source that is unchanged since a process last looked.
+    """Loads a source that was unchanged when a process last looked, if it still is.
 
-    It was found so when its spec was made. Between a spec and its module any time may pass; after
-    more than a moment, and where there is no hurry, one looks again.
+    Whether it is, is decided when the module is made: between a spec and its module any time may
+    pass.
     """
 
-    def __init__(self, finder: Finder, name: str, folder: Folder, head: Head, image: str) -> None:
+    def __init__(self, finder: Finder, name: str, folder: Folder, path: str) -> None:
         # As `Loader` does, in one call less.
-        self.name, self.path = name, head[0][0]
+        self.name, self.path, self._is_package = name, path, False
         self.session = finder.session
-        self.source = Source(self.path, name, False)
         self.mapped, self._needs = "", ()
-        self._finder, self._folder, self._head = finder, folder, head
-        self._found, self._found_until = image, monotonic_ns() + _MOMENT_NS
+        self._finder, self._folder = finder, folder
 
     # As the inherited one, in two calls less.
     exec_module = staticmethod(exec_dynamic)  # type: ignore[assignment]
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """A new, not yet executed module: of the image that is known, or as any other."""
-        image = self._found
-        if monotonic_ns() > self._found_until:
-            image = self._folder.image(self._head)
-        if "cyhot.worker.client" in sys.modules and _client("has_begun_ahead"):
-            image = ""
-        if not image or image in _loaded or not supply(image, self._head[5]):
+        found = self._folder.find(self.name)
+        if found is None or ("cyhot.worker.client" in sys.modules and _client("has_begun_ahead")):
+            return self._as_any_other(spec)
+        image, needs = found
+        if image in _loaded or not supply(image, needs):
             return self._as_any_other(spec)
         _loaded.add(image)
         self.mapped = spec.origin = image
@@ -250,7 +247,7 @@ class Reloader(Loader):
 
         self._provide(image)
         _loaded.add(image)
-        run_in(module, private_copy(image), self.source.name)
+        run_in(module, private_copy(image), self.name)
         module.__dict__["__cached__"] = image
         if module.__spec__ is not None:
             module.__spec__.cached = image
@@ -269,9 +266,9 @@ class WrappingLoader(Loader):
             super().exec_module(module)
         except Exception as error:
             raise ImportError(
-                f"Executing module {self.source.name} failed: {type(error).__name__}: {error}",
-                name=self.source.name,
-                path=self.source.path,
+                f"Executing module {self.name} failed: {type(error).__name__}: {error}",
+                name=self.name,
+                path=self.path,
             ) from error
 
 
@@ -300,4 +297,4 @@ class FallbackLoader(Loader):
                 from .warn import falls_back
 
                 falls_back(self.source, error)
-        SourceFileLoader(self.source.name, self.source.path).exec_module(module)
+        SourceFileLoader(self.name, self.path).exec_module(module)
