@@ -315,6 +315,32 @@ def test_a_module_that_cimports_heavy_packages_gets_a_context_of_its_own(
 # Off, or not to be had ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_five_hundred_compiles_do_not_make_the_worker_grow(project: Project) -> None:
+    """It lives all day. Each compile runs in a fork, so that nothing of it can stay."""
+    build = "import cyhot; report = cyhot.build('pkg'); print(len(report.modules), report.ok)"
+    project.write("pkg/__init__.py", "")
+    resting, peak = [], 0
+    with warm.running() as worker:
+        for turn in range(5):
+            for number in range(100):
+                heavy = "from libc.math cimport sqrt\nfrom cpython.mem cimport PyMem_Free\n"
+                text = f"cpdef int f(int x):\n    return x + {turn}\n"
+                project.write(f"pkg/m{number}.pyx", heavy * (number % 2) + text)
+            with ended(project.start(build, env=worker.env)) as process:
+                while process.poll() is None:
+                    peak = max(peak, worker.status()["memory"])
+                assert process.communicate()[0] == "100 True\n"
+            while (now := worker.status())["building"]:
+                pass
+            resting.append(now["memory"])
+        assert now["builds"] == 500
+    print(f"peak {peak / 1e6:.0f} MB, between builds {[round(one / 1e6, 1) for one in resting]}")
+    assert peak <= 250 * 10**6, (peak, resting)
+    assert max(resting[1:]) <= resting[0] + 5 * 10**6, (peak, resting)
+
+
 @pytest.mark.parametrize(
     ("install", "env", "uses"),
     [

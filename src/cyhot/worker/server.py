@@ -388,6 +388,7 @@ def main(arguments: list[str] | None = None, ready: Callable[[], None] = lambda:
         pass
     kind = warm.like(like) if like else None
     gc.collect()
+    memory.give_back()
     gc.freeze()  # the collector would touch, and so copy, every page of it in every fork
     if kind is not None:
         server._make_nest(kind)

@@ -6,6 +6,7 @@ Invariant 5 holds whatever is ready: the C is byte for byte what a new process w
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 import tempfile
@@ -104,16 +105,38 @@ def up() -> None:
     for cplus in (False, True):
         find_compiler(cplus, os.environ)  # asks it who it is, once
 
+    is_built = _build_scanner()
     for annotate in (True, False):
         _throw_away(_THROW_AWAY, annotate=annotate)
-    _share_keys()
+    if not is_built:
+        _share_keys()
 
 
-def _share_keys() -> None:
+def _build_scanner() -> bool:
+    """Have Cython build its scanner's tables before it keeps anything else.
+
+    Else what is thrown away of them lies between what is kept, and is never given back.
+
+    Returns:
+        Whether that was to be had from this Cython.
+    """
+    from Cython.Compiler import Scanning
+
+    try:
+        Scanning.PyrexScanner(io.StringIO(), ("", ""), scope=None, context=None)
+    except Exception:
+        pass  # it wants a scope; its tables come first
+    return _share_keys()
+
+
+def _share_keys() -> bool:
     """Have Cython's scanner keep each letter of Unicode once.
 
     Its tables are dicts with an entry for every letter, eight of them, each with 149,000 strings of
     its own: two thirds of all memory that Cython takes, and of what a fork has to map.
+
+    Returns:
+        Whether there are such tables by now.
     """
     tables = [found for found in gc.get_objects() if type(found) is dict and len(found) > _MANY]
     known: dict[object, object] = {}
@@ -122,6 +145,7 @@ def _share_keys() -> None:
             items = [(known.setdefault(key, key), value) for key, value in table.items()]
             table.clear()
             table.update(items)
+    return bool(known)
 
 
 _MANY = 50_000
