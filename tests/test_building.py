@@ -607,6 +607,37 @@ def test_a_header_that_cannot_be_read_is_an_error_of_its_line(project: Project) 
     assert "boundscheck directive must be set to True or False" in told
 
 
+def test_a_language_that_there_is_not_is_an_error_of_its_line(project: Project) -> None:
+    project.write("foo.pyx", "# cython: cdivision=True\n# distutils: language = c+++\nx = 1\n")
+    (told,) = fails(project, "foo")
+    assert f"{project / 'foo.pyx'}:2:1: error: a source's language is c or c++" in told
+
+
+def test_a_misspelt_key_in_a_header_is_told_and_the_module_built(project: Project) -> None:
+    project.write("foo.pyx", "# distutils: librarys = m\nx = 1\n")
+    done = run(project, "import foo; print(foo.x)")
+    assert done.stdout == "1\n"
+    assert (
+        f"{project / 'foo.pyx'}:1:1: warning: `# distutils:` has no key 'librarys'" in done.stderr
+    )
+    assert "hint: did you mean 'libraries'?" in done.stderr
+
+
+def test_a_file_whose_name_is_no_module_name_is_told_how_to_be_loaded(project: Project) -> None:
+    project.write("a-b.pyx", "x = 1\n")
+    program = """
+        import cyhot
+        try:
+            cyhot.load("a-b.pyx")
+        except cyhot.CompileError as error:
+            print(error.diagnostics[0].hint)
+        print(cyhot.load("a-b.pyx", name="ab").x)
+    """
+    told, value = run(project, program).stdout.splitlines()
+    assert "cyhot.load(path, name=" in told
+    assert value == "1"
+
+
 def test_an_unknown_language_level_in_a_header_is_an_error_of_its_line(project: Project) -> None:
     project.write("foo.pyx", "# cython: boundscheck=perhaps\nx = 1\n")
     told = fails(project, "foo")

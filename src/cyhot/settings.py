@@ -370,8 +370,11 @@ def read_pyproject(path: str, cached: Callable[[bytes], Tables | None]) -> Table
     Raises:
         SettingsError: If they are wrong, or the file is not TOML.
     """
-    with open(path, "rb") as file:
-        data = file.read()
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        return {}, ()  # an editor is just replacing it; what has no signature is read again
     return (cached(data) if b"cyhot" in data else None) or ({}, ())
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
-from ..errors import CompileError, Diagnostic, excerpt
+from ..errors import CompileError, Diagnostic, Severity, excerpt
+
+_LANGUAGES = ("c", "c++")
 
 
 @dataclass(frozen=True)
@@ -15,9 +19,11 @@ class Header:
 
     Attributes:
         distutils: The ``# distutils:`` values, by name; lists are lists.
+        warnings: What is probably not meant.
     """
 
     distutils: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[Diagnostic, ...] = ()
 
 
 def read_header(path: str, aliases: dict[str, Any] | None = None) -> Header:
@@ -37,9 +43,57 @@ def read_header(path: str, aliases: dict[str, Any] | None = None) -> Header:
     from Cython.Build.Dependencies import DistutilsInfo
 
     try:
-        return Header(dict(DistutilsInfo("".join(comments)).subs(aliases).values))
+        values = dict(DistutilsInfo("".join(comments)).subs(aliases).values)
     except Exception as error:  # it is not made for what is wrong: a KeyError, a ValueError
         raise _not_understood(path, comments, error) from None
+    if values.get("language", "c") not in _LANGUAGES:
+        raise _no_such_language(path, comments, str(values["language"]))
+    return Header(values, tuple(_unknown(path, comments, values)))
+
+
+def _unknown(path: str, comments: list[str], values: dict[str, Any]) -> Iterator[Diagnostic]:
+    """Keys that nobody takes any notice of: Cython passes over them without a word."""
+    from Cython.Build.Dependencies import distutils_settings
+
+    for key in values:
+        if key not in distutils_settings:
+            from difflib import get_close_matches
+
+            near = get_close_matches(key, distutils_settings, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else (
+                f"there are: {', '.join(sorted(distutils_settings))}"
+            )  # fmt: skip
+            yield _diagnostic(
+                path, _line_of(comments, key), "warning",
+                f"`# distutils:` has no key {key!r}; it is ignored", hint,
+            )  # fmt: skip
+
+
+def _no_such_language(path: str, comments: list[str], language: str) -> CompileError:
+    told = f"a source's language is {' or '.join(_LANGUAGES)}, not {language!r}"
+    hint = "write `# distutils: language = c++`, or leave the comment out for C"
+    line = _line_of(comments, "language")
+    return CompileError([_diagnostic(path, line, "error", told, hint)], path=path)
+
+
+def _line_of(comments: list[str], key: str) -> int | None:
+    """The number of the last comment that sets a key, as it is the last that counts."""
+    found = [
+        number
+        for number, comment in enumerate(comments, start=1)
+        if re.match(rf"#\s*distutils:\s*{re.escape(key)}\s*(=|$)", comment.strip())
+    ]
+    return found[-1] if found else None
+
+
+def _diagnostic(
+    path: str, line: int | None, severity: Severity, message: str, hint: str
+) -> Diagnostic:
+    column = 1 if line else None
+    return Diagnostic(
+        path=path, line=line, column=column, severity=severity, message=message, stage="cython",
+        excerpt=excerpt(path, line, column), hint=hint,
+    )  # fmt: skip
 
 
 def _not_understood(path: str, comments: list[str], error: Exception) -> CompileError:
@@ -53,15 +107,10 @@ def _not_understood(path: str, comments: list[str], error: Exception) -> Compile
             line = number
             break
     message = f"this `# distutils:` comment cannot be read ({type(error).__name__}: {error})"
-    return CompileError(
-        [Diagnostic(
-            path=path, line=line, column=1 if line else None, severity="error", message=message,
-            stage="cython", excerpt=excerpt(path, line, 1),
-            hint="values are separated by spaces or commas; is there a quotation mark without "
-            "its other one?",
-        )],
-        path=path,
-    )  # fmt: skip
+    hint = (
+        "values are separated by spaces or commas; is there a quotation mark without its other one?"
+    )
+    return CompileError([_diagnostic(path, line, "error", message, hint)], path=path)
 
 
 def _comments(path: str) -> list[str]:

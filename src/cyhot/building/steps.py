@@ -113,6 +113,7 @@ class Attempt:
         self.steps: list[tuple[str, ...]] = []
         self.phases: dict[str, float] = {}
         self.warnings: list[Diagnostic] = []
+        self._said = 0
         self.commands: list[CommandRun] = []
         self.tools: list[tuple[str, str]] = []
         self._compilers: dict[bool, Compiler | None] = {}
@@ -182,6 +183,8 @@ class Attempt:
         if prober.exists(special):
             self.special = special_build(special, path, self.source.name, self.store, self.folder)
             header = read_header(path, self.special.aliases)
+        self.warnings.extend(header.warnings)
+        self._said = len(self.warnings)
         spec = with_header(self.spec, header, path, prober)
         self.spec = with_special(spec, self.special, special, prober)
         self.depends += [(pattern, path) for pattern in self.spec.depends]
@@ -278,7 +281,8 @@ class Attempt:
         self.unshared = next(filter(None, texts), "") or shared.refusal_by_words(words)
         if not self.unshared:
             return
-        self.steps, self.warnings = [], []
+        self.steps = []
+        del self.warnings[self._said :]
         with self._phase("transpile"):
             self.result = self._transpile_as(cplus)
         self.c_text = read_source(self.result.c_path) or ""

@@ -632,6 +632,8 @@ def _hint(message: str, path: str) -> str:
         )
     if re.match(r"'[^']+' not found", message):
         return "included files are looked for beside the source and in the setting include_path"
+    if message.endswith("is not a valid module name"):
+        return "rename the file (letters, digits and _), or name it: cyhot.load(path, name=...)"
     return ""
 
 
