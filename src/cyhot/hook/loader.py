@@ -91,8 +91,8 @@ class Loader(ExtensionFileLoader):
         """A new, not yet executed module of the source's image."""
         try:
             image = self._image(self.session.recent.observer())
-        except ImportError as error:
-            if hasattr(error, "diagnostics"):
+        except (ImportError, KeyboardInterrupt) as error:
+            if hasattr(error, "diagnostics") or isinstance(error, KeyboardInterrupt):
                 error.__traceback__ = None  # which of our functions noticed it helps nobody
             raise
         try:
