@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
-FORMAT = 3
+FORMAT = 4
 """Raised when records or images of an older cyhot must not be read any more."""
 
 ENVIRONMENT = (

@@ -471,7 +471,7 @@ class Attempt:
         from .msvc import scan_includes
 
         spec = self.spec
-        self.can = Abilities(driver.system_dirs, link_depfile=False)
+        self.can = Abilities(driver.system_dirs, link_depfile=False, quick_to_load=False)
         pairs = zip(sources, objects, strict=True)
         with self._phase("compile"):
             self._check([driver.compile(spec, source, target) for source, target in pairs])
@@ -540,8 +540,10 @@ class Attempt:
             self.linked = [*found, *spec.extra_objects]
             meanwhile()
             return
+        other_linker = any("-fuse-ld" in word for word in spec.extra_link_args)
+        can = None if other_linker else self.can
         words = (
-            *link_command(spec.profile, self._compiler(cplus), cplus, os.environ),
+            *link_command(spec.profile, self._compiler(cplus), cplus, os.environ, can),
             *objects,
             *spec.extra_objects,
             *(f"-L{folder}" for folder in spec.library_dirs),
