@@ -117,7 +117,8 @@ class Closure:
 
     __slots__ = ("_more", "as_of", "noted")
 
-    noted: tuple[list[str], list[FileSig], list[str], list[DirSig], int]
+    # Tuples: the collector passes over those that it finds to hold nothing of its own.
+    noted: tuple[tuple[str, ...], tuple[FileSig, ...], tuple[str, ...], tuple[DirSig, ...], int]
     _more: bytes  # what the rows say besides; only marshal's bytes, until somebody asks
 
     def __init__(self, files: tuple[FileRow, ...], dirs: tuple[DirRow, ...], as_of: int) -> None:
@@ -125,9 +126,9 @@ class Closure:
 
     def note(self, files: tuple[FileRow, ...], dirs: tuple[DirRow, ...], as_of: int) -> None:
         """Have these rows from now on."""
-        sigs, folder_sigs = [row[1] for row in files], [row[1] for row in dirs]
-        youngest = max(map(max, map(_times, [*sigs, *folder_sigs])), default=0)
-        paths, folders = [row[0] for row in files], [row[0] for row in dirs]
+        sigs, folder_sigs = tuple(row[1] for row in files), tuple(row[1] for row in dirs)
+        youngest = max(map(max, map(_times, (*sigs, *folder_sigs))), default=0)
+        paths, folders = tuple(row[0] for row in files), tuple(row[0] for row in dirs)
         self.noted = paths, sigs, folders, folder_sigs, youngest
         self._more = marshal.dumps(([row[2:] for row in files], [row[2:] for row in dirs]))
         self.as_of = as_of
@@ -264,14 +265,17 @@ def _are_as_noted(shared: Closure, distant: Observer) -> bool:
 
 
 def _have(
-    paths: list[str], sigs: list[Any], signature: Callable[[Any], Any], distant: Observer
+    paths: tuple[str, ...],
+    sigs: tuple[Any, ...],
+    signature: Callable[[Any], Any],
+    distant: Observer,
 ) -> bool:
     """Whether these are their signatures; closures differ in a few of hundreds of files."""
     found: dict[str, Any] = distant.once(signature, dict)
     if found:
         new = [(path, sig) for path, sig in zip(paths, sigs, strict=True) if found.get(path) != sig]
-        paths, sigs = [path for path, _ in new], [sig for _, sig in new]
-    if [*map(signature, map(os.stat, paths))] != sigs:
+        paths, sigs = tuple(path for path, _ in new), tuple(sig for _, sig in new)
+    if tuple(map(signature, map(os.stat, paths))) != sigs:
         return False
     found.update(zip(paths, sigs, strict=True))
     return True

@@ -39,12 +39,13 @@ class Folder:
     """The heads of one folder, and those that are to be written.
 
     Attributes:
-        heads: By the modules' names.
+        heads: By the modules' names; each serves once, as an image is mapped once.
+        had_heads: Whether there were any.
     """
 
     __slots__ = (
-        *("_images", "_kept", "_known", "_long_unmarked", "_seen_by", "heads", "name", "notes"),
-        "store",
+        *("_images", "_kept", "_known", "_long_unmarked", "_seen_by", "had_heads", "heads"),
+        *("name", "notes", "store"),
     )
 
     def __init__(self, known: Known, store: Store, name: str) -> None:
@@ -56,6 +57,7 @@ class Folder:
         self._long_unmarked = time.time_ns() - MARKED_EVERY_NS
         self._seen_by: dict[int, Observer] = {}
         self.heads = self._kept.heads
+        self.had_heads = bool(self.heads)
         self.notes: dict[str, Note] = {}
 
     def find(self, name: str) -> Found | None:
@@ -64,7 +66,10 @@ class Folder:
         Between two images the processor's caches are cold, so each call of a function and each
         line costs several times what it costs in a loop: there are few.
         """
-        paths, sigs, ground, image, size, needs = self.heads[name]
+        head = self.heads.pop(name, None)
+        if head is None:
+            return None
+        paths, sigs, ground, image, size, needs = head
         known = self._known
         distant = known.recent.distant()
         if self._seen_by.get(ground) is not distant and not self._stands(ground, distant):
@@ -174,7 +179,7 @@ class Known:
         return known[0] == sig[:3] and known[1].isdisjoint(rivals(tail))
 
     def _write(self) -> None:
-        if self._count >= _MANY or any(folder.heads for folder in self._folders.values()):
+        if self._count >= _MANY or any(folder.had_heads for folder in self._folders.values()):
             for folder in self._folders.values():
                 if folder.notes:
                     folder.write()
