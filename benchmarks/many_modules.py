@@ -3,16 +3,17 @@
     python benchmarks/many_modules.py --rounds 15 --json results.json --table results.md
 
 The package has 200 small ``.pyx`` modules in five subpackages; 50 of them cimport a ``.pxd`` of the
-package. It is built once. Then `cyhot` is a new process that imports all of them through the hook,
-and `plain` one that imports the very same images, copied to ``.so`` files, with no tool at all: the
-floor. (What images share, Cython's helpers, lies on sys.path there.) Three times are taken:
+package. It is built once. Then `cyhot` is a new process that imports all of them through the hook;
+`prebuilt` one that imports what ``setup.py build_ext --inplace`` made of the same sources, with no
+tool at all; and `copies` one that so imports the very images that cyhot loads. (What these share,
+Cython's helpers, lies on sys.path there.) Three times are taken:
 
 program         the whole process from outside, less a bare interpreter's time
 whole process   the same with the interpreter's time
 imports         the 200 import statements, as the program itself measures them
 
-The two take turns, and the ratio is the median of the rounds' own ratios. Both print an answer to
-which every module contributes; a wrong one fails the benchmark.
+All take turns, and a ratio is the median of the rounds' own ratios. Each prints an answer to which
+every module contributes; a wrong one fails the benchmark.
 
 Building takes minutes. ``--corpus FOLDER`` keeps what was built there, and uses it again.
 """
@@ -22,6 +23,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -47,13 +49,14 @@ from harness import (
 )
 
 PYTHON = sys.executable
-DISTRIBUTIONS = ("cyhot", "cython")
+DISTRIBUTIONS = ("cyhot", "cython", "setuptools")
 SUBPACKAGES = ("geometry", "signals", "text", "graphs", "tables")
 PER_SUBPACKAGE = 40
 CIMPORTING = 4
 """Of this many modules one cimports the common .pxd."""
 COUNT = len(SUBPACKAGES) * PER_SUBPACKAGE
 MODULE, FLOWS = f"{COUNT} modules", ("program", "whole process", "imports")
+TOOLS = ("cyhot", "prebuilt", "copies")
 
 COMMON = """\
 ctypedef int number
@@ -89,6 +92,11 @@ import everything
 for name in sys.argv[1:]:
     print(sys.modules[name].__cached__)
 """
+SETUP = """\
+from Cython.Build import cythonize
+from setuptools import setup
+setup(ext_modules=cythonize("many/**/*.pyx", language_level=3))
+"""
 ANSWER = f"answer {sum(range(COUNT)) + COUNT}"
 
 
@@ -98,23 +106,26 @@ def names() -> list[str]:
 
 
 class Corpus:
-    """The package as sources with a store (`hooked`), and as finished modules (`plain`)."""
+    """The package as sources with a store, built by setup.py, and as copies of the images."""
 
     def __init__(self, folder: Path) -> None:
-        self.hooked = folder / "hooked"
-        self.plain = folder / "plain"
+        self.folders = {tool: folder / tool for tool in TOOLS}
+        self.hooked, self.prebuilt, self.plain = self.folders.values()
         self.environ = child_environment(folder / "home")
 
     def create(self) -> None:
         """Writes and builds what is not there yet."""
-        package = self.hooked / "many"
-        texts = {package / "__init__.py": "", package / "common.pxd": COMMON}
-        texts |= {package / folder / "__init__.py": "" for folder in SUBPACKAGES}
-        for index, name in enumerate(names()):
-            text = PLAIN if index % CIMPORTING else CIMPORTER
-            path = self.hooked.joinpath(*name.split(".")).with_suffix(".pyx")
-            texts[path] = text.format(index=index)
-        for folder, install in ((self.hooked, INSTALL), (self.plain, "")):
+        texts = {self.prebuilt / "setup.py": SETUP}
+        for root in (self.hooked, self.prebuilt):
+            package = root / "many"
+            texts |= {package / "__init__.py": "", package / "common.pxd": COMMON}
+            texts |= {package / folder / "__init__.py": "" for folder in SUBPACKAGES}
+            for index, name in enumerate(names()):
+                text = PLAIN if index % CIMPORTING else CIMPORTER
+                path = root.joinpath(*name.split(".")).with_suffix(".pyx")
+                texts[path] = text.format(index=index)
+        for tool, folder in self.folders.items():
+            install = INSTALL if tool == "cyhot" else ""
             lines = [f"import {name}\n" for name in names()]
             total = " + ".join(f"{name}.value(1)" for name in names())
             texts[folder / "everything.py"] = "".join(lines) + f"answer = {total}\n"
@@ -127,6 +138,9 @@ class Corpus:
         Path(self.environ["HOME"]).mkdir(exist_ok=True)
         progress(f"building {COUNT} modules, unless they are there")
         run([[PYTHON, "-m", "cyhot", "build", "many"]], self.hooked, self.environ)
+        jobs = ["-j", str(os.cpu_count() or 1)]
+        build = [PYTHON, "setup.py", "build_ext", "--inplace", *jobs]
+        run([build], self.prebuilt, self.environ)
         done = run([[PYTHON, "-c", IMAGES, *names()]], self.hooked, self.environ)
         for name, image in zip(names(), done.output.splitlines(), strict=True):
             self._copy(Path(image), self.plain.joinpath(*name.split(".")[:-1]))
@@ -145,13 +159,12 @@ class Corpus:
         """Runs both until nothing is young any more, and .pyc files are written."""
         for _ in range(4):
             wait_for_next_second()
-            self.measure("cyhot", 0)
-            self.measure("plain", 0)
+            for tool in TOOLS:
+                self.measure(tool, 0)
 
     def measure(self, tool: str, number: int) -> list[Sample]:
         """Runs one tool's program, and checks its answer; returns a sample for each of `FLOWS`."""
-        folder = self.hooked if tool == "cyhot" else self.plain
-        done, idle = run_less_bare([[PYTHON, "main.py"]], folder, self.environ)
+        done, idle = run_less_bare([[PYTHON, "main.py"]], self.folders[tool], self.environ)
         timed, answer = done.output.splitlines()
         if answer != ANSWER:
             raise BenchmarkError(f"{tool}: {answer!r}, not {ANSWER!r}")
@@ -170,11 +183,12 @@ def _write(path: Path, text: str) -> None:
 
 
 def measure(corpus: Corpus, rounds: int) -> Iterator[Sample]:
-    """Yields samples; the two take turns, in an order that rotates."""
+    """Yields samples; the tools take turns, in an order that rotates."""
     corpus.create()
     corpus.warm_up()
     for number in range(rounds):
-        for tool in ("cyhot", "plain") if number % 2 else ("plain", "cyhot"):
+        first = number % len(TOOLS)
+        for tool in TOOLS[first:] + TOOLS[:first]:
             samples = corpus.measure(tool, number)
             progress(f"round {number + 1}/{rounds}: {tool}: {show_seconds(samples[0].seconds)}")
             yield from samples
@@ -184,12 +198,15 @@ def report(samples: Sequence[Sample], facts: Mapping[str, object]) -> str:
     """Returns the table with what it was measured on."""
     found, rows = cells(samples), []
     for flow in FLOWS:
-        ours, floor = (found[MODULE, flow, tool] for tool in ("cyhot", "plain"))
-        cost = f"{(ours.median - floor.median) / COUNT * 1e6:.0f} µs"
-        ratio = show_ratio(paired_ratio(samples, MODULE, flow, "cyhot", "plain"))
-        rows.append([flow, _show(ours), _show(floor), ratio, cost])
-    table = markdown_table([MODULE, "cyhot", "plain", "cyhot / plain", "more per module"], rows)
+        shown = [_show(found[MODULE, flow, tool]) for tool in TOOLS]
+        rows.append([flow, *shown, *(show_ratio(one) for one in _ratios(samples, flow).values())])
+    head = [MODULE, *TOOLS, *(f"cyhot / {tool}" for tool in TOOLS[1:])]
+    table = markdown_table(head, rows)
     return f"{table}\n\n" + "".join(f"- {name}: {value}\n" for name, value in facts.items())
+
+
+def _ratios(samples: Sequence[Sample], flow: str) -> dict[str, float | None]:
+    return {tool: paired_ratio(samples, MODULE, flow, "cyhot", tool) for tool in TOOLS[1:]}
 
 
 def _show(cell: Cell) -> str:
@@ -203,7 +220,7 @@ def results(samples: Sequence[Sample], facts: Mapping[str, object]) -> dict[str,
         "medians": [
             {"flow": key[1], "tool": key[2]} | asdict(cell) for key, cell in cells(samples).items()
         ],
-        "ratios": {flow: paired_ratio(samples, MODULE, flow, "cyhot", "plain") for flow in FLOWS},
+        "ratios": {flow: _ratios(samples, flow) for flow in FLOWS},
         "samples": [*map(asdict, samples)],
     }
 
