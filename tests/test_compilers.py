@@ -249,8 +249,11 @@ print(foo.total(4))
 # --- what a compiler can do ---------------------------------------------------------------------
 
 
-def can(tmp_path: Path, **environ: str) -> tuple[str, bool]:
-    """A header that a compiler's own folders have, and whether its linker lists what it reads."""
+def can(tmp_path: Path, **environ: str) -> tuple[str, bool, bool]:
+    """A compiler's family, whether its linker lists what it reads and links for quick loading.
+
+    Its own folders have a header that they must have.
+    """
     for folder in ("cache", "tmp"):
         (tmp_path / folder).mkdir()
     compiler = find_compiler(False, environ)
@@ -259,16 +262,33 @@ def can(tmp_path: Path, **environ: str) -> tuple[str, bool]:
     places = [folder for folder in found.system_dirs if Path(folder, "stddef.h").is_file()]
     assert len(places) == 1, found
     assert all(Path(folder).is_absolute() for folder in found.system_dirs)
-    return compiler.family, found.link_depfile
+    return compiler.family, found.link_depfile, found.quick_to_load
+
+
+ON_LINUX = sys.platform.startswith("linux")
 
 
 def test_abilities_of_gcc(tmp_path: Path) -> None:
-    assert can(tmp_path, CC="gcc") == ("gcc", True)
+    assert can(tmp_path, CC="gcc") == ("gcc", True, ON_LINUX)
+
+
+@pytest.mark.skipif(not shutil.which("ld.gold"), reason="needs gold")
+def test_a_linker_that_does_not_know_an_option_is_not_given_it(
+    project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "store").mkdir()
+    assert can(tmp_path / "store", CC="gcc -fuse-ld=gold")[2] is False
+    program = "import cyhot; cyhot.install(); import foo; print(foo.sqr(4))"
+    for number, env in enumerate(({"CC": "gcc -fuse-ld=gold"}, {"LDFLAGS": "-fuse-ld=gold"})):
+        project.write("foo.pyx", f"{FOO}\nNUMBER = {number}\n")
+        assert project.run(program, env=env).stdout == "16\n"
+    project.write("foo.pyx", f"# distutils: extra_link_args = -fuse-ld=gold\n{FOO}")
+    assert project.run(program).stdout == "16\n"
 
 
 @pytest.mark.skipif(not shutil.which("clang"), reason="needs clang")
 def test_abilities_of_clang(tmp_path: Path) -> None:
-    assert can(tmp_path, CC="clang") == ("clang", True)
+    assert can(tmp_path, CC="clang") == ("clang", True, ON_LINUX)
 
 
 @pytest.mark.skipif(not shutil.which("clang"), reason="needs clang")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import textwrap
@@ -80,6 +81,28 @@ def test_dev_leaves_out_what_only_costs_time(project: Project, logging_cc) -> No
     project.run("import cyhot; cyhot.install(); import foo", env={**logging_cc, "CFLAGS": "-g -O1"})
     options = compiled_with(project)
     assert [word for word in options if word.startswith(("-O", "-g"))] == ["-O2", "-g", "-O1"]
+
+
+def segments(path: str) -> list[int]:
+    """The types of an ELF file's program headers."""
+    data = Path(path).read_bytes()
+    start, size, count = (*struct.unpack_from("<Q", data, 32), *struct.unpack_from("<HH", data, 54))
+    return [struct.unpack_from("<I", data, start + at * size)[0] for at in range(count)]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ELF")
+def test_dev_links_for_quick_loading_and_release_for_safety(project: Project) -> None:
+    load, relro = 1, 0x6474E552
+    program = "import cyhot; cyhot.install(profile={!r}); import foo; print(foo.__cached__)"
+    project.write("foo.pyx", "x = 1\n")
+
+    dev = segments(project.run(program.format("dev")).stdout.strip())
+    assert dev.count(load) == 2 and relro not in dev
+    release = segments(project.run(program.format("release")).stdout.strip())
+    assert release.count(load) > 2 and relro in release
+    # What the user asks for is done.
+    asked = project.run(program.format("dev"), env={"LDFLAGS": "-Wl,-z,relro"})
+    assert relro in segments(asked.stdout.strip())
 
 
 def test_every_profile_gives_the_same_results(project: Project) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 from ..errors import CompileError, Diagnostic, Severity, excerpt
 
 _LANGUAGES = ("c", "c++")
+_PASSED_ON = ("objc",)
+"""What setuptools knows besides: for sources that are no Cython."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def read_header(path: str, aliases: dict[str, Any] | None = None) -> Header:
         values = dict(DistutilsInfo("".join(comments)).subs(aliases).values)
     except Exception as error:  # it is not made for what is wrong: a KeyError, a ValueError
         raise _not_understood(path, comments, error) from None
-    if values.get("language", "c") not in _LANGUAGES:
+    if values.get("language", "c") not in _LANGUAGES + _PASSED_ON:
         raise _no_such_language(path, comments, str(values["language"]))
     return Header(values, tuple(_unknown(path, comments, values)))
 
