@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Sig = tuple[int, int, int, int]
     """Inode, mtime, ctime, size."""
-    Head = tuple[tuple[str, ...], list[Sig], int, str, int, tuple[tuple[str, int], ...]]
+    Head = tuple[tuple[str, ...], tuple[Sig, ...], int, str, int, tuple[tuple[str, int], ...]]
     """Paths of files and folders, the source first; their signatures; the ground's position; the
     image's path below the store's images/, its size, what has to lie beside it."""
     Tool = tuple[str, str, str, FileSig]
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     Ground = tuple[GroundKey, int, tuple[DirRow, ...]]
     """With the time that the rows are of."""
 
-FORMAT = 2
+FORMAT = 3
 _signature = attrgetter("st_ino", "st_mtime_ns", "st_ctime_ns", "st_size")
 
 
-def are_as_noted(paths: Sequence[str], sigs: list[Sig]) -> bool:
+def are_as_noted(paths: Sequence[str], sigs: tuple[Sig, ...]) -> bool:
     """Whether files and folders have the signatures that were noted.
 
     Between two images the processor's caches are cold, and each line of Python costs several
@@ -53,7 +53,7 @@ def are_as_noted(paths: Sequence[str], sigs: list[Sig]) -> bool:
     Raises:
         OSError: If one is not there.
     """
-    return [*map(_signature, map(stat, paths))] == sigs
+    return tuple(map(_signature, map(stat, paths))) == sigs
 
 
 class Note:
@@ -62,7 +62,7 @@ class Note:
     __slots__ = ("image", "key", "needs", "paths", "rows", "sigs", "since", "size")
 
     paths: tuple[str, ...]
-    sigs: list[Sig]
+    sigs: tuple[Sig, ...]
     image: str
     size: int
     needs: tuple[tuple[str, int], ...]
@@ -107,7 +107,7 @@ def note(
     sigs += [_of_folder(folder, one, look.since) for folder, one in dirs.items()]
     if None in sigs:
         return None
-    found.paths, found.sigs = (*paths, *dirs), sigs  # type: ignore[assignment]
+    found.paths, found.sigs = (*paths, *dirs), tuple(sigs)  # type: ignore[arg-type]
     found.image, found.size, found.needs = record.image, record.image_size, record.needs
     found.key = (look.sys_path(), tools, record.shared)  # type: ignore[assignment]
     found.since = distant.since
@@ -169,7 +169,7 @@ class Heads:
         heads = {
             name: (
                 tuple(once(path, path) for path in head[0]),
-                [once(sig, sig) for sig in head[1]],
+                tuple(once(sig, sig) for sig in head[1]),
                 *head[2:5],
                 once(head[5], head[5]),
             )
