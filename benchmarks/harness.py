@@ -103,6 +103,8 @@ def run(
     Raises:
         BenchmarkError: one of them failed; the message holds what it printed.
     """
+    if one_core and not hasattr(os, "sched_setaffinity"):
+        raise BenchmarkError("this system cannot keep a process on one core: see --flows")
     output = ""
     used = _children_cpu()
     start = time.perf_counter()

@@ -156,7 +156,7 @@ class Corpus:
                 shutil.copyfile(file, target)
 
     def warm_up(self) -> None:
-        """Runs both until nothing is young any more, and .pyc files are written."""
+        """Runs each until nothing is young any more, and .pyc files are written."""
         for _ in range(4):
             wait_for_next_second()
             for tool in TOOLS:

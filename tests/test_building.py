@@ -623,6 +623,39 @@ def test_a_misspelt_key_in_a_header_is_told_and_the_module_built(project: Projec
     assert "hint: did you mean 'libraries'?" in done.stderr
 
 
+def test_a_language_that_is_an_alias_is_the_one_that_it_stands_for(project: Project) -> None:
+    project.write(
+        "foo.pyx", "# distutils: language = LANG\nfrom libcpp.vector cimport vector\nx = 1\n"
+    )
+    project.write(
+        "foo.pyxbld",
+        """
+        def make_ext(modname, pyxfilename):
+            from Cython.Build import cythonize
+            from distutils.extension import Extension
+            extensions = [Extension(modname, [pyxfilename])]
+            return cythonize(extensions, aliases={"LANG": "c++"})[0]
+        """,
+    )
+    assert run(project, "import foo; print(foo.x)").stdout == "1\n"
+
+
+def test_what_a_cimported_pxd_says_of_its_language_is_its_own_business(project: Project) -> None:
+    project.write(
+        "core.pxd", "# distutils: language = c+++\n# distutils: librarys = m\ncdef enum: N = 3\n"
+    )
+    project.write("foo.pyx", "from core cimport N\nx = N\n")
+    assert run(project, "import foo; print(foo.x)").stdout == "3\n"
+
+
+def test_a_misspelt_key_is_told_beside_a_pyxbld_as_well(project: Project) -> None:
+    project.write("foo.pyx", "# distutils: librarys = m\n# distutils: language =\nx = 1\n")
+    project.write("foo.pyxbld", "def make_setup_args(): return {}\n")
+    done = run(project, "import foo; print(foo.x)")
+    assert done.stdout == "1\n"
+    assert "`# distutils:` has no key 'librarys'" in done.stderr
+
+
 def test_a_file_whose_name_is_no_module_name_is_told_how_to_be_loaded(project: Project) -> None:
     project.write("a-b.pyx", "x = 1\n")
     program = """

@@ -279,7 +279,17 @@ def test_a_linker_that_does_not_know_an_option_is_not_given_it(
     (tmp_path / "store").mkdir()
     assert can(tmp_path / "store", CC="gcc -fuse-ld=gold")[2] is False
     program = "import cyhot; cyhot.install(); import foo; print(foo.sqr(4))"
-    for number, env in enumerate(({"CC": "gcc -fuse-ld=gold"}, {"LDFLAGS": "-fuse-ld=gold"})):
+    # The compiler is asked what it can with the linker that it calls by itself.
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "ld").symlink_to(shutil.which("ld.gold") or "")
+    for number, env in enumerate(
+        (
+            {"CC": "gcc -fuse-ld=gold"},
+            {"LDFLAGS": "-fuse-ld=gold"},
+            {"LDFLAGS": f"-B{tmp_path / 'bin'}"},
+            {"COMPILER_PATH": str(tmp_path / "bin")},
+        )
+    ):
         project.write("foo.pyx", f"{FOO}\nNUMBER = {number}\n")
         assert project.run(program, env=env).stdout == "16\n"
     project.write("foo.pyx", f"# distutils: extra_link_args = -fuse-ld=gold\n{FOO}")

@@ -144,6 +144,59 @@ def test_an_edit_between_a_spec_and_its_module_is_noticed(known: Known) -> None:
     assert run.stdout == "(2, 1, 1, -4)\n"
 
 
+MOVED = {"to where no import looks": "elsewhere/other7.pyx", "to a package": "other7/__init__.pyx"}
+
+
+@pytest.mark.parametrize("how", MOVED)
+def test_a_known_module_that_was_moved_is_not_looked_for_in_the_working_folder(
+    known: Known, tmp_path: Path, how: str
+) -> None:
+    root = known.project.root
+    target = root / MOVED[how]
+    (tmp_path / "other7.pyx").write_text("value = 'of no path entry'\n")
+    target.parent.mkdir()
+    (root / "other7.pyx").rename(target)
+
+    run = known.run(
+        COUNTED
+        + f"sys.path[0] = {str(root)!r}\n"
+        + f"import other0\nos.chdir({str(tmp_path)!r})\n"
+        + "try:\n    import other7 as found\nexcept ModuleNotFoundError:\n    found = None\n"
+        + "print(getattr(found, 'value', None))"
+    )
+
+    target.rename(root / "other7.pyx")
+    assert run.stdout == ("7\n" if how == "to a package" else "None\n")
+
+
+def test_what_a_body_raises_is_shown_without_the_import_systems_frames(known: Known) -> None:
+    known.project.write("other7.pyx", "value = 7\nimport os\nif os.environ.get('RAISE'): 1 / 0\n")
+    for _ in range(200):
+        if known.run(ALL).stdout.split()[-1] == "0":
+            break
+    run = known.project.run(
+        "import cyhot; cyhot.install(); import other7", env={**CHEAP, "RAISE": "1"}, check=False
+    )
+    known.project.write("other7.pyx", TEXTS["other7.pyx"])
+
+    frames = [line for line in run.stderr.splitlines() if line.startswith("  File ")]
+    assert run.compiles == [] and "ZeroDivisionError" in run.stderr
+    assert len(frames) == 2 and "<string>" in frames[0] and "other7.pyx" in frames[1], run.stderr
+
+
+def test_flags_in_another_environment_that_took_the_first_ones_place_are_noticed(
+    known: Known,
+) -> None:
+    run = known.run(
+        COUNTED
+        + "import other0\n"
+        + "os.environ = {**os.environ, 'CFLAGS': '-O0 -DH=6'}\nimport m\nprint(m.__cached__)"
+    )
+
+    assert run.compiles == ["m"]
+    assert run.stdout.strip() != str(known.image())
+
+
 def test_other_flags_in_the_environment_are_noticed_between_two_imports(known: Known) -> None:
     run = known.run(
         COUNTED + "import other0\nos.environ['CFLAGS'] = '-O0 -DH=5'\nimport m\nprint(m.__cached__)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import struct
 import subprocess
@@ -90,7 +91,10 @@ def segments(path: str) -> list[int]:
     return [struct.unpack_from("<I", data, start + at * size)[0] for at in range(count)]
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ELF")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux") or platform.machine() != "x86_64",
+    reason="elsewhere, linkers do neither of their own accord",
+)
 def test_dev_links_for_quick_loading_and_release_for_safety(project: Project) -> None:
     load, relro = 1, 0x6474E552
     program = "import cyhot; cyhot.install(profile={!r}); import foo; print(foo.__cached__)"

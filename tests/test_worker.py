@@ -316,6 +316,14 @@ def test_a_module_that_cimports_heavy_packages_gets_a_context_of_its_own(
 # Off, or not to be had ------------------------------------------------------------------------
 
 
+def high_water(pid: int) -> int:
+    """The most memory that a process ever had, in KiB."""
+    (line,) = (
+        line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmHWM" in line
+    )
+    return int(line.split()[1])
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_five_hundred_compiles_do_not_make_the_worker_grow(project: Project) -> None:
@@ -336,10 +344,14 @@ def test_five_hundred_compiles_do_not_make_the_worker_grow(project: Project) -> 
             while (now := worker.status())["building"]:
                 pass
             resting.append(now["memory"])
-        assert now["builds"] == 500
-    print(f"peak {peak / 1e6:.0f} MB, between builds {[round(one / 1e6, 1) for one in resting]}")
-    assert peak <= 250 * 10**6, (peak, resting)
-    assert max(resting[1:]) <= resting[0] + 5 * 10**6, (peak, resting)
+        assert now["builds"] >= 500
+        own = high_water(worker.process.pid)
+    print(
+        f"the worker's own peak {own / 2**10:.0f} MiB; with all its forks {peak / 1e6:.0f} MB, "
+        f"between builds {[round(one / 1e6, 1) for one in resting]} MB"
+    )
+    assert own <= 250 * 2**10 and max(resting) <= 250 * 10**6, (own, peak, resting)
+    assert max(resting[1:]) <= resting[0] + 5 * 10**6, (own, peak, resting)
 
 
 @pytest.mark.parametrize(

@@ -369,12 +369,10 @@ def read_pyproject(path: str, cached: Callable[[bytes], Tables | None]) -> Table
 
     Raises:
         SettingsError: If they are wrong, or the file is not TOML.
+        FileNotFoundError: If there is none any more.
     """
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except FileNotFoundError:
-        return {}, ()  # an editor is just replacing it; what has no signature is read again
+    with open(path, "rb") as file:
+        data = file.read()
     return (cached(data) if b"cyhot" in data else None) or ({}, ())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
@@ -42,40 +41,51 @@ def read_header(path: str, aliases: dict[str, Any] | None = None) -> Header:
     # Importing it costs more than all the rest, and most sources have no such comment.
     if not any("distutils" in line or "cython" in line for line in comments):
         return Header()
-    from Cython.Build.Dependencies import DistutilsInfo
+    from Cython.Build.Dependencies import DistutilsInfo, distutils_settings
 
     try:
-        values = dict(DistutilsInfo("".join(comments)).subs(aliases).values)
+        info = DistutilsInfo("".join(comments))
+        unknown = [key for key in info.values if key not in distutils_settings]
+        for key in unknown:
+            del info.values[key]
+        values = dict(info.subs(aliases).values)
     except Exception as error:  # it is not made for what is wrong: a KeyError, a ValueError
         raise _not_understood(path, comments, error) from None
-    if values.get("language", "c") not in _LANGUAGES + _PASSED_ON:
-        raise _no_such_language(path, comments, str(values["language"]))
-    return Header(values, tuple(_unknown(path, comments, values)))
+    return Header(values, tuple(_ignored(path, comments, key) for key in unknown if key))
 
 
-def _unknown(path: str, comments: list[str], values: dict[str, Any]) -> Iterator[Diagnostic]:
-    """Keys that nobody takes any notice of: Cython passes over them without a word."""
+def _ignored(path: str, comments: list[str], key: str) -> Diagnostic:
+    """A key that nobody takes any notice of, told with the nearest that there is."""
+    from difflib import get_close_matches
+
     from Cython.Build.Dependencies import distutils_settings
 
-    for key in values:
-        if key not in distutils_settings:
-            from difflib import get_close_matches
-
-            near = get_close_matches(key, distutils_settings, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else (
-                f"there are: {', '.join(sorted(distutils_settings))}"
-            )  # fmt: skip
-            yield _diagnostic(
-                path, _line_of(comments, key), "warning",
-                f"`# distutils:` has no key {key!r}; it is ignored", hint,
-            )  # fmt: skip
+    near = get_close_matches(key, distutils_settings, n=1)
+    known = f"there are: {', '.join(sorted(distutils_settings))}"
+    return _diagnostic(
+        path, _line_of(comments, key), "warning",
+        f"`# distutils:` has no key {key!r}; it is ignored",
+        f"did you mean {near[0]!r}?" if near else known,
+    )  # fmt: skip
 
 
-def _no_such_language(path: str, comments: list[str], language: str) -> CompileError:
+def require_language(header: Header, path: str) -> None:
+    """Refuse a language that there is not: Cython takes it for C, whatever was meant.
+
+    Args:
+        header: The header of a source that is to be compiled, aliases replaced.
+        path: The source.
+
+    Raises:
+        CompileError: If it names one.
+    """
+    language = header.distutils.get("language") or "c"
+    if language in _LANGUAGES + _PASSED_ON:
+        return
     told = f"a source's language is {' or '.join(_LANGUAGES)}, not {language!r}"
     hint = "write `# distutils: language = c++`, or leave the comment out for C"
-    line = _line_of(comments, "language")
-    return CompileError([_diagnostic(path, line, "error", told, hint)], path=path)
+    line = _line_of(_comments(path), "language")
+    raise CompileError([_diagnostic(path, line, "error", told, hint)], path=path)
 
 
 def _line_of(comments: list[str], key: str) -> int | None:
@@ -83,7 +93,7 @@ def _line_of(comments: list[str], key: str) -> int | None:
     found = [
         number
         for number, comment in enumerate(comments, start=1)
-        if re.match(rf"#\s*distutils:\s*{re.escape(key)}\s*(=|$)", comment.strip())
+        if re.match(rf"#\s*(?:distutils|cython):\s*{re.escape(key)}\s*(=|$)", comment.strip())
     ]
     return found[-1] if found else None
 

@@ -17,7 +17,7 @@ except ImportError:  # an interpreter built without the accelerator module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
 FileSig = tuple[int, int, int, int]
@@ -32,9 +32,29 @@ SHARED_NS = 50_000_000
 """For how long decisions share what they saw of distant things; see `Recent`."""
 CYTHON = ("package", "Cython/Shadow.py")
 """The tool row that stands for Cython: that file has its version and comes with each install."""
-_RAW_PATH: Any = getattr(os.environ, "encodekey", str)("PATH")
 LAUNCHERS = ("ccache", "sccache", "distcc", "icecc")
 """Programs that stand in front of a compiler, and change nothing in what comes out."""
+
+
+# os.environ is a view of a dict (in CPython): to ask that takes no call of a Python function.
+_environ = os.environ
+_variable: Callable[[Any], Any] = getattr(_environ, "_data", _environ).get
+
+
+def raw_names(names: Iterable[str]) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+    """Names of environment variables, for `environment_values`."""
+    own = tuple(names)
+    return tuple(map(getattr(_environ, "encodekey", str), own)), own
+
+
+_PATH = raw_names(["PATH"])
+
+
+def environment_values(names: tuple[tuple[Any, ...], tuple[str, ...]]) -> list[object]:
+    """The values of environment variables; only good for a comparison with others of the kind."""
+    if os.environ is _environ:
+        return [*map(_variable, names[0])]
+    return [*map(os.environ.get, names[1])]  # somebody put another one in its place
 
 
 def digest(data: bytes) -> str:
@@ -372,9 +392,8 @@ class Recent:
 
         Somebody else than before where tools and modules are searched for in other places.
         """
-        # os.environ is a view of a dict (in CPython): to ask that takes no call of a function.
         shared = self._shared
-        program_path = getattr(os.environ, "_data", os.environ).get(_RAW_PATH)
+        (program_path,) = environment_values(_PATH)
         if (
             shared is not None
             and time.monotonic_ns() <= shared[0]

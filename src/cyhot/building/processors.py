@@ -6,7 +6,7 @@ import os
 
 
 def processors() -> int:
-    """How many processors this process may use: ``taskset`` and containers give it fewer."""
+    """How many processors this process may use: ``taskset`` and cpusets give it fewer."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0)) or 1
     return os.cpu_count() or 1

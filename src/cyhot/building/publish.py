@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, NoReturn
 from ..errors import StoreError
 from ..events import Noticed, emit
 from .observe import digest
-from .recipe import KeyParts, origin_key
+from .recipe import FORMAT, KeyParts, origin_key
 from .record import Closure, Record, dump_records
 from .store import NOWHERE, Store
 
@@ -227,7 +227,9 @@ def last_parts(store: Store, origin: str) -> KeyParts | None:
 
 def publish_closure(store: Store, closure: Closure) -> str:
     """Publish a list of system files; returns its name."""
-    content = ([(row[0], row[2]) for row in closure.files], [(r[0], *r[2:]) for r in closure.dirs])
+    rows = ([(row[0], row[2]) for row in closure.files], [(r[0], *r[2:]) for r in closure.dirs])
+    # Another cyhot that uses this store as well may not be able to read it.
+    content = (FORMAT, *rows)
     name = digest(repr(content).encode())
     write(store, f"closures/{name}", closure.dump(), durable=False)
     return name

@@ -155,9 +155,9 @@ class Closure:
         closure = cls.__new__(cls)
         try:
             closure.noted, closure.as_of, closure._more = unsealed(data)
+            return closure if len(closure.noted) == _NOTED else None
         except (ValueError, EOFError, TypeError):
             return None
-        return closure if len(closure.noted) == _NOTED else None
 
 
 _NOTED = 5

@@ -25,7 +25,7 @@ from .commands import Command, Finished, run_all
 from .declarations import layouts
 from .depfile import parse as parse_depfile
 from .diagnose import compiler_diagnostics
-from .header import read_header
+from .header import read_header, require_language
 from .inputs import Prober
 from .instrument import FOREIGN, HEADERS, VERSION, instrument
 from .observe import LAUNCHERS, FileSig, hash_file
@@ -37,6 +37,7 @@ from .request import Request
 from .spec import BuildSpec, from_settings, pyxdep_patterns, transitive, with_header, with_special
 from .store import Store
 from .toolchain import (
+    QUICK_TO_LOAD,
     Abilities,
     Compiler,
     abilities,
@@ -183,6 +184,7 @@ class Attempt:
         if prober.exists(special):
             self.special = special_build(special, path, self.source.name, self.store, self.folder)
             header = read_header(path, self.special.aliases)
+        require_language(header, path)
         self.warnings.extend(header.warnings)
         self._said = len(self.warnings)
         spec = with_header(self.spec, header, path, prober)
@@ -540,10 +542,8 @@ class Attempt:
             self.linked = [*found, *spec.extra_objects]
             meanwhile()
             return
-        other_linker = any("-fuse-ld" in word for word in spec.extra_link_args)
-        can = None if other_linker else self.can
         words = (
-            *link_command(spec.profile, self._compiler(cplus), cplus, os.environ, can),
+            *link_command(spec.profile, self._compiler(cplus), cplus, os.environ, self.can),
             *objects,
             *spec.extra_objects,
             *(f"-L{folder}" for folder in spec.library_dirs),
@@ -551,14 +551,27 @@ class Attempt:
             *(f"-l{library}" for library in spec.libraries),
             *spec.extra_link_args,
         )
-        self.steps.append(self._identity(words))
         depfile = f"{self.image}.d"
-        listing = (f"-Wl,--dependency-file={depfile}",) if self.can.link_depfile else ()
         with self._phase("link"):
-            command = Command((*words, *listing, "-o", self.image), self.folder)
-            self._run([command], meanwhile)
+            try:
+                self._run_linker(words, depfile, meanwhile)
+            except CompileError:
+                plain = tuple(word for word in words if word not in QUICK_TO_LOAD)
+                if plain == words:
+                    raise
+                # Perhaps it is another linker than the compiler was asked about: -B, --ld-path,
+                # COMPILER_PATH and others choose one. If not, this tells what is really wrong.
+                self.steps.pop()
+                self._run_linker(plain, depfile, lambda: None)
         found = probe_libraries(self.linked_prober, spec.library_dirs, spec.libraries)
         self.linked = self._depfile(depfile) or [*found, *spec.extra_objects]
+
+    def _run_linker(
+        self, words: tuple[str, ...], depfile: str, meanwhile: Callable[[], None]
+    ) -> None:
+        self.steps.append(self._identity(words))
+        listing = (f"-Wl,--dependency-file={depfile}",) if self.can.link_depfile else ()
+        self._run([Command((*words, *listing, "-o", self.image), self.folder)], meanwhile)
 
     def _depfile(self, path: str) -> list[str]:
         """What a depfile lists, without our own files."""

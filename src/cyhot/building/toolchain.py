@@ -402,8 +402,7 @@ def link_command(
         options = [word for word in options if not _SLOW.fullmatch(word)]
     own = [*_options_in("LDFLAGS", environ), *_own_flags(cplus, environ)]
     if profile == "dev" and not given and can is not None and can.quick_to_load:
-        # Another linker than the one that was asked may not know them.
-        options += () if any("-fuse-ld" in word for word in own) else QUICK_TO_LOAD
+        options += QUICK_TO_LOAD
     return [*options, *own]
 
 

@@ -100,9 +100,9 @@ class Finder:
             for entry in sys.path if path is None else path:
                 folder = self._known.get(entry)
                 if folder is not None and fullname in folder.heads:
-                    path = f"{entry}{os.sep}{fullname.rpartition('.')[2]}.pyx"
-                    if access(path, F_OK):
-                        return self._known_spec(fullname, folder, path)
+                    source = f"{entry}{os.sep}{fullname.rpartition('.')[2]}.pyx"
+                    if access(source, F_OK):
+                        return self._known_spec(fullname, folder, source)
                 break  # what is in none but the first takes the long way
         if fullname.partition(".")[0] in _NEVER or get_ident() in self._resolving:
             return None

@@ -12,14 +12,12 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from os import stat
 
 from ..building.heads import Heads, are_as_noted, holds, name_of, note
-from ..building.observe import dir_sig
+from ..building.observe import dir_sig, environment_values, raw_names
 from ..building.recipe import ENVIRONMENT, build_environment, depends_on_folder
 from ..building.store import MARKED_EVERY_NS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from ..building.heads import Note
     from ..building.observe import DirSig, Observer
     from ..building.request import Request, Source
@@ -74,7 +72,7 @@ class Folder:
         distant = known.recent.distant()
         if self._seen_by.get(ground) is not distant and not self._stands(ground, distant):
             return None
-        if [*map(getattr(os.environ, "_data", os.environ).get, _RAW_NAMES)] != known.environ:
+        if environment_values(_NAMES) != known.environ:
             return None
         image = self._images + image
         try:
@@ -116,7 +114,7 @@ class Known:
 
     def __init__(self, session: Session) -> None:
         self.recent = session.recent
-        self.environ = environment()
+        self.environ = environment_values(_NAMES)
         self._session = session
         self._text = session.text()
         self._folders: dict[str, Folder] = {}
@@ -149,7 +147,7 @@ class Known:
             or hit.record is None
             or request.copies
             or not file.endswith(".pyx")
-            or environment() != self.environ
+            or environment_values(_NAMES) != self.environ
         ):
             return
         settings = self._session.settings_file(path, source.name, look)
@@ -185,13 +183,7 @@ class Known:
                     folder.write()
 
 
-def environment() -> list[object]:
-    """The values of the variables that a build depends on; only good for a comparison."""
-    # os.environ is a view of a dict (in CPython): to ask that takes no call of a Python function.
-    return [*map(getattr(os.environ, "_data", os.environ).get, _RAW_NAMES)]
-
-
-_RAW_NAMES: tuple[Any, ...] = tuple(map(getattr(os.environ, "encodekey", str), ENVIRONMENT))
+_NAMES = raw_names(ENVIRONMENT)
 
 
 def rivals(tail: str) -> list[str]:

@@ -7,7 +7,7 @@ A module's ``__file__`` is its source (so resources, `inspect` and reloaders fin
 from __future__ import annotations
 
 import sys
-from _imp import create_dynamic, exec_dynamic
+from _imp import create_dynamic
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 
 from ..building.observe import Observer
@@ -183,9 +183,6 @@ class KnownLoader(Loader):
         self.session = finder.session
         self.mapped, self._needs = "", ()
         self._finder, self._folder = finder, folder
-
-    # As the inherited one, in two calls less.
-    exec_module = staticmethod(exec_dynamic)  # type: ignore[assignment]
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """A new, not yet executed module: of the image that is known, or as any other."""

@@ -132,7 +132,11 @@ class Session:
         now, sig = time.time_ns(), file_sig(path)
         known = self._read.get(path)
         if known is None or known[0] is None or not is_settled(sig, known[0], known[1]):
-            known = self._read[path] = (sig, now, read_pyproject(path, self._parser(path)))
+            try:
+                known = (sig, now, read_pyproject(path, self._parser(path)))
+            except FileNotFoundError:  # an editor is just replacing it: to be read again
+                known = (None, now, _NONE)
+            self._read[path] = known
         return known[2]
 
     def _parser(self, path: str) -> Callable[[bytes], Tables]:

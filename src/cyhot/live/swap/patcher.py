@@ -13,6 +13,7 @@ import threading
 from typing import Any
 
 from ...errors import SwapError
+from ...hook import current_session
 from ...hook.commands import load
 from ...hook.session import Session
 
@@ -47,7 +48,9 @@ def patcher() -> Any:
         if _module is None:
             if reason := refusal():
                 raise SwapError(f"code cannot be swapped in place here: {reason}")
-            session = Session({"verbose": 0}, "cyhot")
+            # As loud as the program's own builds: there may be one at the same time.
+            verbose = current_session().process_settings()["verbose"]
+            session = Session({"verbose": verbose}, "cyhot")
             _module = load(_SOURCE, "cyhot.live._patch", session=session)
         return _module
 
