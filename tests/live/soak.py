@@ -370,6 +370,9 @@ def main() -> int:
     from cyhot.live.swap.lineage import loaded_modules
     from cyhot.live.swap.transaction import Target, swap
 
+    def swap_to(number: int) -> Any:
+        return swap([Target(loaded_modules()["worked"], images[(number + 1) % IMAGES])])
+
     sys.setswitchinterval(0.0005)
     fresh_ratio = max(call_ratios(worked, twin))
     worked.kept = "kept"
@@ -385,7 +388,7 @@ def main() -> int:
             kinds = collections.Counter(type(one).__name__ for one in gc.get_objects())
             load.go_on()
         began = time.thread_time()
-        report = swap([Target(loaded_modules()["worked"], images[(number + 1) % IMAGES])])
+        report = swap_to(number)
         times.append(time.thread_time() - began)
         critical.append(report.critical)
         assert report.ok, str(report)
@@ -404,8 +407,7 @@ def main() -> int:
     turn = itertools.count(options.warm + options.swaps).__next__
 
     def swap_next() -> None:
-        target = Target(loaded_modules()["worked"], images[(turn() + 1) % IMAGES])
-        assert swap([target]).ok
+        assert swap_to(turn()).ok
 
     ratio = ratio_of_images(worked, twin, swap_next)
     load.go_on()

@@ -517,8 +517,9 @@ def _seen(
 
 
 def _refresh_closure(shared: Closure, look: Observer, now: int) -> bool:
-    sigs: list[tuple[Sig, Sig]] = [(file[1], look.sig(file[0])) for file in shared.files]
-    sigs += [(folder[1], look.dir(folder[0])) for folder in shared.dirs]
+    paths, known, folders, folder_sigs, _ = shared.noted
+    sigs: list[tuple[Sig, Sig]] = [*zip(known, map(look.sig, paths), strict=True)]
+    sigs += zip(folder_sigs, map(look.dir, folders), strict=True)
     if not _any_better(sigs, shared.as_of, now):
         return False
     shared.note(_refreshed_files(shared.files, look), _refreshed_dirs(shared.dirs, look), now)

@@ -14,10 +14,9 @@ import os
 import sys
 from _thread import get_ident
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from os import F_OK, access
 from time import monotonic_ns
 
-from ..building.observe import SHARED_NS, dir_sig, file_sig
+from ..building.observe import SHARED_NS, dir_sig, exists, file_sig
 from ..building.request import Source
 from ..settings import Settings, matches
 from .known import RIVALS, rivals
@@ -99,10 +98,9 @@ class Finder:
         if self._known and target is None:
             for entry in sys.path if path is None else path:
                 folder = self._known.get(entry)
-                if folder is not None and fullname in folder.heads:
-                    source = f"{entry}{os.sep}{fullname.rpartition('.')[2]}.pyx"
-                    if access(source, F_OK):
-                        return self._known_spec(fullname, folder, source)
+                head = folder.heads.get(fullname) if folder is not None else None
+                if folder is not None and head is not None and exists(head[0][0]):
+                    return self._known_spec(fullname, folder, head[0][0])
                 break  # what is in none but the first takes the long way
         if fullname.partition(".")[0] in _NEVER or get_ident() in self._resolving:
             return None

@@ -42,7 +42,7 @@ class Folder:
     """
 
     __slots__ = (
-        *("_images", "_kept", "_known", "_long_unmarked", "_seen_by", "had_heads", "heads"),
+        *("_kept", "_known", "_long_unmarked", "_seen_by", "had_heads", "heads"),
         *("name", "notes", "store"),
     )
 
@@ -51,7 +51,6 @@ class Folder:
         self.store = store
         self.name = name
         self._kept = Heads(store.path("images", ""), name, store.heads(name))
-        self._images = self._kept.images
         self._long_unmarked = time.time_ns() - MARKED_EVERY_NS
         self._seen_by: dict[int, Observer] = {}
         self.heads = self._kept.heads
@@ -62,7 +61,9 @@ class Folder:
         """The image of a module that has a head and is as noted.
 
         Between two images the processor's caches are cold, so each call of a function and each
-        line costs several times what it costs in a loop: there are few.
+        line costs several times what it costs in a loop: there are few. (That the observer and
+        the time of the last mark are compared here, before anything is called, is 2% of the import
+        of two hundred modules.)
         """
         head = self.heads.pop(name, None)
         if head is None:
@@ -74,7 +75,7 @@ class Folder:
             return None
         if environment_values(_NAMES) != known.environ:
             return None
-        image = self._images + image
+        image = self._kept.images + image
         try:
             if not are_as_noted(paths, sigs):
                 return None
