@@ -281,6 +281,7 @@ def status() -> dict[str, int]:
         "objects": len(gc.get_objects()),
         "descriptors": len(os.listdir("/proc/self/fd")),
         "blocks": sys.getallocatedblocks(),
+        "subclasses": len(object.__subclasses__()),
     }
 
 
@@ -424,6 +425,7 @@ def main() -> int:
         "objects": (last["objects"] - first["objects"]) / options.swaps,
         "blocks": (last["blocks"] - first["blocks"]) / options.swaps,
         "descriptors": last["descriptors"] - first["descriptors"],
+        "subclasses": last["subclasses"] - first["subclasses"],
         "ratio": ratio,
         "fresh ratio": fresh_ratio,
         "first quarter": middle(measured[:quarter]),

@@ -15,6 +15,8 @@ from support import clean_environment
 PROGRAM = Path(__file__).with_name("soak.py")
 EXTRA = 50 * 1024
 """What a swap may cost in memory besides the image that it maps."""
+SUBCLASSES = 5
+"""Classes more or less that `object` tells of: those of the last body await the collector."""
 STRAY = 30
 """Objects more or less, in all, that threads which are at work have at any moment."""
 
@@ -32,6 +34,7 @@ def soak(folder: Path, *arguments: str, timeout: float) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert not found["wrong"] and min(found["rounds"].values()) > 10, found
     assert found["descriptors"] == 0, found
+    assert found["subclasses"] <= SUBCLASSES, found
     return found
 
 

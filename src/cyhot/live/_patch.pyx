@@ -29,6 +29,9 @@ cdef extern from *:
     #include <stddef.h>
     #include <dlfcn.h>
     #include <structmember.h>
+    #ifdef __ELF__
+    #include <link.h>
+    #endif
 
     struct cyhot_function_row { PyMethodDef *definition; PyObject **qualified; };
     struct cyhot_builtin_row { PyMethodDef *definition; };
@@ -118,6 +121,23 @@ cdef extern from *:
         *second = (void **)&((PyWrapperDescrObject *)o)->d_wrapped;
       } else return 0;
       return 1;
+    }
+    /* Where an image in memory ends. dladdr walks through all images that the process has mapped,
+       thousands after as many swaps, for each address that it is asked about. */
+    static void *cyhot_image_end(void *base) {
+      uintptr_t end = 0;
+    #ifdef __ELF__
+      ElfW(Ehdr) *header = (ElfW(Ehdr) *)base;
+      ElfW(Phdr) *part = (ElfW(Phdr) *)((char *)base + header->e_phoff);
+      int index;
+      for (index = 0; index < header->e_phnum; index++, part++)
+        if (part->p_type == PT_LOAD && part->p_vaddr + part->p_memsz > end)
+          end = part->p_vaddr + part->p_memsz;
+      return (char *)base + end;
+    #else
+      (void)base;
+      return (void *)end;
+    #endif
     }
     #define cyhot_traverse(o, visit, arg) \\
         (Py_TYPE(o)->tp_traverse ? Py_TYPE(o)->tp_traverse((o), (visitproc)(visit), (arg)) : 0)
@@ -273,6 +293,7 @@ cdef extern from *:
     ctypedef struct dl_info "Dl_info":
         void *dli_fbase
     int dladdr(const void *, dl_info *) nogil
+    void *cyhot_image_end(void *)
     int RTLD_NOW, RTLD_NOLOAD
 
 VERSION = 3
@@ -1204,7 +1225,10 @@ cdef int replace_in_dict(Journal journal, where, dict olds) except -1:
     cdef bint keys = False
     cdef list items = list(dict.items(where))
     for key, value in items:
-        if <uintptr_t><PyObject *>key in olds:
+        if <uintptr_t><PyObject *>value in _hidden:
+            del _hidden[<uintptr_t><PyObject *>value]
+            PyDict_DelItem(where, key)
+        elif <uintptr_t><PyObject *>key in olds:
             keys = True
         elif <uintptr_t><PyObject *>value in olds and not _lists_subclass(key, value):
             journal.set_item(where, key, olds[<uintptr_t><PyObject *>value])
@@ -1333,13 +1357,20 @@ cdef int forget_modifications(kind) except -1:
     return 0
 
 
+cdef dict _hidden = {}
+"""The entries of lists of subclasses that `hide` has left empty, by their addresses."""
+
+
 cdef int hide(kind) except -1:
-    """Take a cdef class's discarded version out of its bases' lists of subclasses."""
-    cdef type_object *one = <type_object *><PyObject *>kind
+    """Take a cdef class that nobody derives from any more out of its bases' lists of subclasses.
+
+    Its entry there stays until the next swap looks through the list.
+    """
     cdef PyObject *known = PyWeakref_NewRef_borrowed(kind)
     if known:
         _PyWeakref_ClearRef(known)
-        PyObject_GC_UnTrack(known)  # the list keeps it for ever
+        PyObject_GC_UnTrack(known)
+        _hidden[<uintptr_t>known] = <object>known
     return 0
 
 
@@ -1355,6 +1386,11 @@ cdef void *base_of(void *address) noexcept:
     return found.dli_fbase if dladdr(address, &found) else NULL
 
 
+cdef bint lies_in(void *base, void *end, void *address) noexcept:
+    """Whether an address lies in the image that starts and ends there; its end may be unknown."""
+    return base <= address < end if end else base_of(address) == base
+
+
 def retire(Image image, dict olds, list objects):
     """Take what lives as long as an image does, for ever, out of the collector's sight.
 
@@ -1367,6 +1403,7 @@ def retire(Image image, dict olds, list objects):
         objects: What the collector knows.
     """
     cdef void *base = base_of(image.raw)
+    cdef void *end = cyhot_image_end(base)
     cdef set own = {<uintptr_t><PyObject *>kind for kind in image.types}
     cdef set kinds = set()
     cdef list tuples = []
@@ -1376,7 +1413,9 @@ def retire(Image image, dict olds, list objects):
     cdef Py_ssize_t at
     for index in range(image.raw.state_words):
         word = <PyObject *>image.raw.state[index]
-        if word and base_of(word) == base and is_plain_type(word):
+        if word and lies_in(base, end, word) and is_plain_type(word):
+            if <uintptr_t>word not in own:
+                hide(<object>word)
             if <uintptr_t>word not in own or <uintptr_t>word in olds:
                 kinds.add(<uintptr_t>word)
     for kind in image.types:
