@@ -205,6 +205,26 @@ def test_a_module_that_failed_can_be_imported_once_the_reason_is_gone(project: P
     assert found == [["missing_module", "ModuleNotFoundError"], 5]
 
 
+def test_a_source_that_vanishes_during_its_import_is_no_crash_of_cython(project: Project) -> None:
+    project.write("gone.pyx", "answer = 42\n")
+    program = """
+        import importlib.util, os
+        import cyhot
+        cyhot.install(verbose=0)
+        spec = importlib.util.find_spec("gone")
+        os.rename("gone.pyx", "kept")
+        try:
+            importlib.util.module_from_spec(spec)
+        except cyhot.CompileError as error:
+            (one,) = error.diagnostics
+            print(os.path.basename(one.path), one.message, "Traceback" in str(error))
+        os.rename("kept", "gone.pyx")
+        import gone
+        print(gone.answer)
+    """
+    assert project.run(program).stdout == "gone.pyx the file is not there any more False\n42\n"
+
+
 def test_reload_runs_an_edited_source_in_the_same_module(project: Project) -> None:
     project.write("mod.pyx", "def f():\n    return 1\nkept = []\n")
     code = """

@@ -76,6 +76,32 @@ def test_ctrl_c_while_the_compiler_runs_ends_the_compiler_too(
     assert project.run(USES, env=held.env).stdout == "81\n"
 
 
+def test_ctrl_c_during_a_reload_shows_no_frames_of_cyhot(
+    project: Project, held: HeldCompiler
+) -> None:
+    project.write("held.pyx", FOO)
+    program = """
+        import cyhot, importlib
+        cyhot.install(watch=False)
+        import held
+        with open("held.pyx", "a") as file:
+            print("MORE = 1", file=file)
+        importlib.reload(held)
+    """
+    with ended(project.start(program, env=held.env)) as process:
+        first = held.wait_until_it_runs()
+        held.release()
+        compiler = held.wait_until_it_runs()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == -signal.SIGINT
+    assert err.rstrip().endswith("KeyboardInterrupt")
+    assert [line for line in err.splitlines() if "cyhot" in line and "File" in line][1:] == []
+    assert compiler.are_gone()
+    for processes in (compiler, first):
+        processes.close()
+
+
 def test_ctrl_c_can_be_caught_and_the_import_tried_again(
     project: Project, held: HeldCompiler
 ) -> None:

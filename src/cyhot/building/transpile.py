@@ -461,7 +461,7 @@ class _Run:
         except Exception as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise  # the disk is full, which is no crash
-            raise self._failure([self._crash()]) from None
+            raise self._failure([self._unreadable(error) or self._crash()]) from None
         if self.errors or result.num_errors:
             found = [self._diagnostic(error) for error in self.errors]
             # What only ends the compile says nothing itself; the errors before it do.
@@ -570,6 +570,18 @@ class _Run:
 
     def _failure(self, diagnostics: list[Diagnostic]) -> CompileError:
         return CompileError(diagnostics, name=self.request.module_name, path=self.request.source)
+
+    def _unreadable(self, error: Exception) -> Diagnostic | None:
+        """What to say of a file that vanished, or may not be read; None for another error."""
+        if not isinstance(error, (FileNotFoundError, PermissionError, IsADirectoryError)):
+            return None
+        # (Cython's own FileNotFoundError has the path for its only argument.)
+        path, missing = str(error.filename or error), isinstance(error, FileNotFoundError)
+        return Diagnostic(
+            path=path, line=None, column=None, severity="error", stage="cython", excerpt="",
+            message="the file is not there any more" if missing else str(error.strerror or error),
+            hint="save it again, or take out what needs it" if missing else "",
+        )  # fmt: skip
 
     def _crash(self) -> Diagnostic:
         return Diagnostic(

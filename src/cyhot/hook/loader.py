@@ -92,8 +92,7 @@ class Loader(ExtensionFileLoader):
         try:
             image = self._image(self.session.recent.observer())
         except (ImportError, KeyboardInterrupt) as error:
-            if hasattr(error, "diagnostics") or isinstance(error, KeyboardInterrupt):
-                error.__traceback__ = None  # which of our functions noticed it helps nobody
+            _hide_frames(error)
             raise
         try:
             module = self._map(image, spec)
@@ -159,6 +158,12 @@ class Loader(ExtensionFileLoader):
         from .execute import runner
 
         return runner(self)
+
+
+def _hide_frames(error: ImportError | KeyboardInterrupt) -> None:
+    """Which of our functions noticed an error in a source, or Ctrl-C, helps nobody."""
+    if hasattr(error, "diagnostics") or isinstance(error, KeyboardInterrupt):
+        error.__traceback__ = None
 
 
 def _client(name: str, *arguments: object) -> object:
@@ -235,7 +240,11 @@ class Reloader(Loader):
             CompileError: If the source does not compile; the module is as it was.
             SwapError: If the image cannot be executed in an existing module.
         """
-        image = self.image()
+        try:
+            image = self.image()
+        except (ImportError, KeyboardInterrupt) as error:
+            _hide_frames(error)
+            raise
         from importlib import import_module
 
         if import_module("cyhot.live.session").reload(module, self, image):
