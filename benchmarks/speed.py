@@ -423,7 +423,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run_bench(options, measured, facts)
     except BenchmarkError as error:
         print(f"benchmark failed: {error}", file=sys.stderr)
-        return 1
+        status = 1
+        facts["failed"] = str(error)
+        options.table = None  # the numbers so far are shown and kept, but are nothing to publish
     except KeyboardInterrupt:
         status = 130
         facts["interrupted"] = True

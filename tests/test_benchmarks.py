@@ -175,6 +175,22 @@ def test_a_missing_peer_ends_the_run_and_names_the_extra(
     assert told.out == ""
 
 
+def test_a_peer_that_fails_late_costs_no_number_that_was_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fails(options: object, measured: tables.Measured, facts: object) -> None:
+        measured.samples.append(sample("cyhot", 0, 0.5))
+        raise BenchmarkError("pyximport: wrong answer")
+
+    monkeypatch.setattr(speed, "run_bench", fails)
+    kept, table = tmp_path / "speed.json", tmp_path / "performance.md"
+    assert speed.main(["--json", str(kept), "--table", str(table)]) == 1
+    told = json.loads(kept.read_text())
+    assert told["facts"]["failed"] == "pyximport: wrong answer"
+    assert [one["seconds"] for one in told["samples"]] == [0.5]
+    assert not table.exists()
+
+
 class Stale(Tool):
     """A tool that runs the code before the edit."""
 
