@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from support import Project, Run
 
+from cyhot.building import looks
 from cyhot.building.heads import Heads
+from cyhot.building.prepare import prepare
 
 CHEAP = {"CFLAGS": "-O0"}
 OTHERS = [f"other{i}" for i in range(8)]
@@ -47,15 +49,23 @@ def note(event, arguments):
         opened.append(arguments[0])
 sys.addaudithook(note)
 import cyhot; cyhot.install()
+from cyhot.building import looks
+looks.MANY = 2
 """
 ALL = COUNTED + f"import m, {', '.join(OTHERS)}\nprint(m.value, len({{*opened}}))"
 
 
 class Known:
-    """A project whose modules all have heads."""
+    """A project whose modules all have heads.
 
-    def __init__(self, project: Project) -> None:
+    Args:
+        project: It.
+        in_c: Whether its programs look at files with what was compiled for that.
+    """
+
+    def __init__(self, project: Project, in_c: bool) -> None:
         self.project = project
+        self.in_c = in_c
 
     def reset(self) -> None:
         """Undo edits, and run until everything is known (and old enough to be)."""
@@ -65,10 +75,16 @@ class Known:
         for name, text in TEXTS.items():
             if not (self.project / name).exists() or EDITED.intersection((name,)):
                 self.project.write(name, text)
+        wanted = looks.want(str(self.project.store))
+        assert wanted is not None
         for _ in range(200):
             if self.run(ALL).stdout.split()[-1] == "0":
-                return
-        raise AssertionError("there are no heads")
+                break
+            assert not self.in_c or prepare(wanted)
+        else:
+            raise AssertionError("there are no heads")
+        told = self.run(ALL + "\nprint(looks.is_compiled())").stdout.split()[-1]
+        assert told == str(self.in_c)
 
     def run(self, code: str) -> Run:
         return self.project.run(code, env=CHEAP)
@@ -83,9 +99,9 @@ class Known:
 EDITED = {name for name, _, _ in EDITS.values()}
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Known:
-    return Known(Project(tmp_path_factory.mktemp("heads")))
+@pytest.fixture(scope="module", params=["in Python", "in C"])
+def built(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Known:
+    return Known(Project(tmp_path_factory.mktemp("heads")), request.param == "in C")
 
 
 @pytest.fixture

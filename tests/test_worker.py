@@ -116,6 +116,32 @@ def test_events_of_the_worker_reach_the_program(project: Project, worker: warm.W
     assert warm.use(project, program, worker).stdout == "BuildStarted foo\nBuildFinished foo\n"
 
 
+def test_the_worker_compiles_what_a_program_of_many_modules_looks_at_files_with(
+    project: Project, worker: warm.Worker
+) -> None:
+    for name in "abc":
+        project.write(f"{name}.pyx", FOO)
+    program = """
+        from cyhot.building import looks
+        import cyhot.hook.known
+        looks.MANY = 3
+        cyhot.hook.known._MANY = 1
+        cyhot.install()
+        import a, b, c
+        print(a.sqr(3), looks.is_compiled())
+    """
+    # Until the sources are too old for an edit to go unnoticed, each is looked at closely.
+    for _ in range(400):
+        run = warm.use(project, program, worker)
+        assert run.stdout in ("9 False\n", "9 True\n")
+        if run.stdout == "9 True\n":
+            break
+    else:
+        raise AssertionError("it was never compiled")
+    project.write("a.pyx", "def sqr(x): return 3\n")
+    assert warm.use(project, program, worker).stdout == "3 True\n"
+
+
 def test_what_a_module_imports_is_built_meanwhile(
     project: Project, worker: warm.Worker, held: HeldCompiler
 ) -> None:

@@ -18,12 +18,13 @@ from __future__ import annotations
 from _operator import attrgetter
 from os import stat
 
+from . import looks
 from .observe import Observer, digest, is_young
 from .record import dir_differences, is_as_noted_closure, sealed, split_names, unsealed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from typing import Any
 
     from .observe import DirSig, FileSig
@@ -42,18 +43,6 @@ if TYPE_CHECKING:
 
 FORMAT = 3
 _signature = attrgetter("st_ino", "st_mtime_ns", "st_ctime_ns", "st_size")
-
-
-def are_as_noted(paths: Sequence[str], sigs: tuple[Sig, ...]) -> bool:
-    """Whether files and folders have the signatures that were noted.
-
-    Between two images the processor's caches are cold, and each line of Python costs several
-    times what it costs in a loop: so this is one expression without any.
-
-    Raises:
-        OSError: If one is not there.
-    """
-    return tuple(map(_signature, map(stat, paths))) == sigs
 
 
 class Note:
@@ -196,10 +185,8 @@ class Heads:
         return whole
 
     def _holds(self, head: Head) -> bool:
-        try:
-            return are_as_noted(head[0], head[1]) and stat(self.images + head[3]).st_size == head[4]
-        except OSError:
-            return False
+        status = looks.image_status(head[0], head[1], self.images + head[3])
+        return status is not None and status[0] == head[4]
 
 
 def _ground(key: GroundKey, notes: list[Note]) -> Ground:

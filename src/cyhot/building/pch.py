@@ -22,9 +22,10 @@ from .cfiles import has_debug_information
 from .commands import Command, run_all
 from .depfile import parse as parse_depfile
 from .observe import LAUNCHERS, DirSig, FileSig, dir_sig, file_sig, hash_file, is_young
-from .prepare import Failed, Want, make_want
+from .prepare import Failed
 from .store import Store
 from .toolchain import Compiler
+from .wants import Want, make_want
 
 _PYTHON = ("Python.h", "stddef.h", "stdint.h", "math.h")
 _NUMPY = (

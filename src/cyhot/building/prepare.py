@@ -1,4 +1,5 @@
-"""What makes later builds faster and is made in the background: shared modules, headers.
+"""What makes later builds and imports faster and is made in the background: shared modules,
+headers, `looks`.
 
 A build that could have used one and found none says so with a `Want`; whoever has time, and
 nobody waiting, hands that to `prepare`. What is made is determined by the want, published as a
@@ -12,12 +13,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 
-from . import publish
-from .observe import digest
+from . import looks, publish
 from .store import Store
-
-Want = tuple[str, str, str, tuple[tuple[str, tuple[str, ...]], ...]]
-"""Kind (``shared`` or ``header``), the store's root, name, parameters. Marshal can write it."""
+from .wants import Want
 
 Maker = Callable[[Mapping[str, Sequence[str]], str, str], None]
 """Makes something: parameters, name, the folder to make it in. Raises `Failed`."""
@@ -33,12 +31,6 @@ class Failed(Exception):
     def __init__(self, told: str, *, passing: bool = False) -> None:
         super().__init__(told)
         self.passing = passing
-
-
-def make_want(kind: str, root: str, parameters: Mapping[str, Sequence[str]]) -> Want:
-    """A want, named after its parameters."""
-    rows = tuple((name, tuple(values)) for name, values in parameters.items())
-    return kind, root, digest(repr((kind, rows)).encode()), rows
 
 
 def is_ready(store: Store, want: Want) -> bool:
@@ -96,5 +88,7 @@ def _make(store: Store, want: Want) -> None:
 def _maker(kind: str) -> Maker:
     from . import pch, shared
 
-    makers: dict[str, Maker] = {"shared": shared.make, "header": pch.make}
+    makers: dict[str, Maker] = {
+        "shared": shared.make, "header": pch.make, looks.KIND: looks.make,
+    }  # fmt: skip
     return makers[kind]

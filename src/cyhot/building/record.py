@@ -14,8 +14,9 @@ from __future__ import annotations
 import marshal
 import os
 from _imp import source_hash
-from _operator import attrgetter, itemgetter  # `operator` itself takes a millisecond
+from _operator import itemgetter  # `operator` itself takes a millisecond
 
+from . import looks
 from .observe import (
     CLOCK_TICK_NS,
     DirSig,
@@ -30,7 +31,7 @@ from .observe import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
 FileRow = tuple[str, FileSig, str, str, str]
@@ -252,37 +253,27 @@ def is_as_noted_closure(shared: Closure, distant: Observer) -> bool:
 
 
 def _are_as_noted(shared: Closure, distant: Observer) -> bool:
-    # A loop in Python would take as long again as the system's calls.
     paths, sigs, folders, folder_sigs, youngest = shared.noted
     if youngest > shared.as_of - CLOCK_TICK_NS:
         return False
-    try:
-        return _have(paths, sigs, _file_sig, distant) and _have(
-            folders, folder_sigs, _dir_sig, distant
-        )
-    except (OSError, ValueError):
-        return False
+    return _have(paths, sigs, "smci", distant) and _have(folders, folder_sigs, "imc", distant)
 
 
 def _have(
     paths: tuple[str, ...],
     sigs: tuple[Any, ...],
-    signature: Callable[[Any], Any],
+    fields: str,
     distant: Observer,
 ) -> bool:
     """Whether these are their signatures; closures differ in a few of hundreds of files."""
-    found: dict[str, Any] = distant.once(signature, dict)
+    found: dict[str, Any] = distant.once(("signatures", fields), dict)
     if found:
         new = [(path, sig) for path, sig in zip(paths, sigs, strict=True) if found.get(path) != sig]
         paths, sigs = tuple(path for path, _ in new), tuple(sig for _, sig in new)
-    if tuple(map(signature, map(os.stat, paths))) != sigs:
+    if not looks.are_as_noted(paths, sigs, fields):
         return False
     found.update(zip(paths, sigs, strict=True))
     return True
-
-
-_file_sig = attrgetter("st_size", "st_mtime_ns", "st_ctime_ns", "st_ino")
-_dir_sig = attrgetter("st_ino", "st_mtime_ns", "st_ctime_ns")
 
 
 def differences(record: Record, shared: Closure | None, look: Observer) -> Iterator[Difference]:

@@ -19,7 +19,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 
 from .commands import Command, run_all
 from .observe import CYTHON, Observer
-from .prepare import Failed, Want, make_want
+from .prepare import Failed
 from .publish import withdraw_image
 from .store import SHARED, Store
 from .toolchain import (
@@ -29,6 +29,7 @@ from .toolchain import (
     link_command,
     python_include_dirs,
 )
+from .wants import Want, make_want
 
 _SIZE = "size"
 _FORM = "2"

@@ -30,7 +30,7 @@ from .inputs import Prober
 from .instrument import FOREIGN, HEADERS, VERSION, instrument
 from .observe import LAUNCHERS, FileSig, hash_file
 from .packages import cimported_packages, get_include, header_folders, numpy_include
-from .prepare import Want, has_failed
+from .prepare import has_failed
 from .processors import processors
 from .pyxbld import Special, special_build
 from .request import Request
@@ -55,6 +55,7 @@ from .transpile import (
     cython_version_number,
     transpile,
 )
+from .wants import Want
 
 if TYPE_CHECKING:
     from .msvc import SetuptoolsDriver

@@ -10,10 +10,12 @@ before a stale ``foo.*.so``, a ``foo.py`` and a folder ``foo/``; ``foo/__init__.
 
 from __future__ import annotations
 
+import _frozen_importlib
 import os
 import sys
 from _thread import get_ident
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from sys import _getframe
 from time import monotonic_ns
 
 from ..building.observe import SHARED_NS, dir_sig, exists, file_sig
@@ -36,6 +38,8 @@ _NEVER = ("cyhot", "Cython", "cython", "setuptools", "distutils", "_distutils_ha
 _switches = vars(sys.modules["cyhot"])
 """Where a user sets ``cyhot.DEBUG_IMPORT``; to ask the module for what is not there is slow."""
 _LIBRARY = os.path.dirname(os.__file__)
+_IMPORTS = getattr(vars(_frozen_importlib).get("_find_and_load_unlocked"), "__code__", None)
+"""What an import statement runs: it asks finders for a spec, and makes the module at once."""
 
 
 class Finder:
@@ -99,8 +103,10 @@ class Finder:
             for entry in sys.path if path is None else path:
                 folder = self._known.get(entry)
                 head = folder.heads.get(fullname) if folder is not None else None
-                if folder is not None and head is not None and exists(head[0][0]):
-                    return self._known_spec(fullname, folder, head[0][0])
+                if folder is not None and head is not None:
+                    spec = self._known_spec(fullname, folder, head[0][0])
+                    if spec is not None:
+                        return spec
                 break  # what is in none but the first takes the long way
         if fullname.partition(".")[0] in _NEVER or get_ident() in self._resolving:
             return None
@@ -124,11 +130,25 @@ class Finder:
                 return spec
         return None
 
-    def _known_spec(self, fullname: str, folder: Folder, path: str) -> ModuleSpec:
-        """The spec of a module that was unchanged when a process last looked."""
+    def _known_spec(self, fullname: str, folder: Folder, path: str) -> ModuleSpec | None:
+        """The spec of a module that was unchanged when a process last looked.
+
+        Returns:
+            None if it is not there any more, or known to be changed.
+        """
         if _switches.get("DEBUG_IMPORT"):
-            return self.spec(Source(path, fullname, False))
-        loader = KnownLoader(self, fullname, folder, path)
+            return self.spec(Source(path, fullname, False)) if exists(path) else None
+        found = None
+        caller = _getframe(1).f_back
+        statement = caller and caller.f_back
+        if statement is not None and statement.f_code is _IMPORTS:
+            # An import statement makes the module next: what is found now is as good as then.
+            found = folder.find(fullname)
+            if found is None:
+                return None
+        elif not exists(path):
+            return None
+        loader = KnownLoader(self, fullname, folder, path, found)
         spec = ModuleSpec(fullname, loader, origin=path)
         spec.has_location = True
         return spec
@@ -173,7 +193,9 @@ class Finder:
                 if folder == entry and self._takes_all:
                     self._known[entry] = known
                 if fullname in known.heads:
-                    return self._known_spec(fullname, known, source.path)
+                    spec = self._known_spec(fullname, known, source.path)
+                    if spec is not None:
+                        return spec
             self.say_passed_over(source)
             return self.spec(source, target)
         if not isinstance(entry, (str, os.PathLike)):

@@ -11,7 +11,8 @@ import time
 from importlib.machinery import EXTENSION_SUFFIXES
 from os import stat
 
-from ..building.heads import Heads, are_as_noted, holds, name_of, note
+from ..building import looks
+from ..building.heads import Heads, holds, name_of, note
 from ..building.observe import dir_sig, environment_values, raw_names
 from ..building.recipe import ENVIRONMENT, build_environment, depends_on_folder
 from ..building.store import MARKED_EVERY_NS
@@ -76,16 +77,14 @@ class Folder:
         if environment_values(_NAMES) != known.environ:
             return None
         image = self._kept.images + image
-        try:
-            if not are_as_noted(paths, sigs):
+        status = looks.image_status(paths, sigs, image)
+        if status is None or status[0] != size:
+            return None
+        if status[1] < self._long_unmarked:
+            try:
+                self.store.mark_used(image, stat(image))
+            except OSError:
                 return None
-            st = stat(image)
-        except (OSError, ValueError):
-            return None
-        if st.st_size != size:
-            return None
-        if st.st_atime_ns < self._long_unmarked:
-            self.store.mark_used(image, st)
         return image, needs
 
     def _stands(self, number: int, distant: Observer) -> bool:
@@ -121,6 +120,7 @@ class Known:
         self._folders: dict[str, Folder] = {}
         self._listed: dict[str, tuple[DirSig | None, frozenset[str]]] = {}
         self._count = 0
+        self._many = 0
         self._notes = not depends_on_folder(build_environment(os.environ))
 
     def folder(self, path: str, source: Source) -> Folder:
@@ -134,6 +134,9 @@ class Known:
         if found is None:
             store = self._session.request(source).store
             found = self._folders[path] = Folder(self, store, name_of(path, self._text))
+            before, self._many = self._many, self._many + len(found.heads)
+            if before < looks.MANY <= self._many:
+                looks.use_compiled(store)
         return found
 
     def note(self, request: Request, hit: Hit, look: Observer) -> None:
@@ -182,6 +185,16 @@ class Known:
             for folder in self._folders.values():
                 if folder.notes:
                     folder.write()
+        if self._many + self._count >= looks.MANY and not looks.is_compiled():
+            self._suggest(next(iter(self._folders.values())).store)
+
+    def _suggest(self, store: Store) -> None:
+        """Have what later programs can look with compiled, where there is a worker."""
+        from ..worker.client import is_on, suggest
+
+        wanted = looks.want(store.root)
+        if wanted and is_on(self._session.process_settings()):
+            suggest(wanted)
 
 
 _NAMES = raw_names(ENVIRONMENT)

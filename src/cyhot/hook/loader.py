@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ..building.request import Request
     from .finder import Finder
-    from .known import Folder
+    from .known import Folder, Found
 
 _loaded: set[str] = set()
 """Images that this process has mapped. The same path again would give the old module back."""
@@ -179,19 +179,29 @@ class KnownLoader(Loader):
     """Loads a source that was unchanged when a process last looked, if it still is.
 
     Whether it is, is decided when the module is made: between a spec and its module any time may
-    pass.
+    pass; but for an import statement, which makes one right after the other.
+
+    Args:
+        finder: Whose it is.
+        name: The module's name.
+        folder: The heads of its folder.
+        path: The source.
+        found: Its image, where an import statement that is under way has found it unchanged.
     """
 
-    def __init__(self, finder: Finder, name: str, folder: Folder, path: str) -> None:
+    def __init__(
+        self, finder: Finder, name: str, folder: Folder, path: str, found: Found | None
+    ) -> None:
         # As `Loader` does, in one call less.
         self.name, self.path, self._is_package = name, path, False
         self.session = finder.session
         self.mapped, self._needs = "", ()
-        self._finder, self._folder = finder, folder
+        self._finder, self._folder, self._found = finder, folder, found
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """A new, not yet executed module: of the image that is known, or as any other."""
-        found = self._folder.find(self.name)
+        found, self._found = self._found, None
+        found = found or self._folder.find(self.name)
         if found is None or ("cyhot.worker.client" in sys.modules and _client("has_begun_ahead")):
             return self._as_any_other(spec)
         image, needs = found

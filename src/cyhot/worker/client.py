@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ..building.request import Request
     from ..building.store import Hit
+    from ..building.wants import Want
     from .protocol import Frame
 
     Ahead = Callable[[], Iterable[Request]]
@@ -408,6 +409,21 @@ def _say_broken(request: Request, fault: BrokenLine) -> None:
         f"the background compiler failed ({fault}); {request.source.name} is compiled in this "
         "process. `cyhot worker status` shows it, worker=False does without it."
     ))  # fmt: skip
+
+
+def suggest(want: Want) -> None:
+    """Have the worker prepare something when it has time; nothing happens if there is no worker."""
+    try:
+        line = _connect()
+    except BrokenLine:
+        return
+    if line is not None:
+        try:
+            line.send(("prepare", VERSION, want))
+        except BrokenLine:
+            pass  # it is about to end
+        finally:
+            line.close()
 
 
 # Starting one --------------------------------------------------------------------------------

@@ -183,6 +183,9 @@ class Server:
             case ("build", int(version), tuple(job)) if version == VERSION:
                 self._wish(_Wish(connection, job))
                 return
+            case ("prepare", int(version), tuple(want)) if version == VERSION:
+                self._note(("wants", (want,)))
+                self._prepare_next()
             case ("status",):
                 _say(connection, ("status", self.status()))
             case ("stop",):
