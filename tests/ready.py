@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable
 
 from cyhot.building import steps
-from cyhot.building.prepare import Want, prepare
+from cyhot.building.prepare import prepare
+from cyhot.building.store import Want
 
 wants: list[Want] = []
 """What the builds of this process could have used."""

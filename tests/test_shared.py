@@ -364,7 +364,8 @@ def test_what_cannot_be_made_is_tried_once(tmp_path: Path, ready: Path) -> None:
     project.write("foo.pyx", FOO)
     code = """
         import marshal, ready, cyhot
-        from cyhot.building.prepare import make_want, prepare
+        from cyhot.building.prepare import prepare
+        from cyhot.building.store import make_want
         ready.watch(); cyhot.install(); import foo
         kind, root, name, rows = next(want for want in ready.wants if want[0] == "shared")
         rows = dict(rows)
@@ -383,7 +384,8 @@ def test_it_is_made_once_however_many_ask_and_whoever_is_killed(
     log = tmp_path / "log"
     code = f"""
         import os, ready, cyhot, signal
-        from cyhot.building.prepare import make_want, prepare
+        from cyhot.building.prepare import prepare
+        from cyhot.building.store import make_want
         ready.watch(); cyhot.install(standalone=False); import foo
         kind, root, name, rows = next(want for want in ready.wants if want[0] == "shared")
         rows = dict(rows)

@@ -18,15 +18,13 @@ from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, ModuleS
 from os import stat
 
 from .observe import digest
-from .wants import make_want
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from .store import Store
-    from .wants import Want
+    from .store import Store, Want
 
 KIND = "look"
 MANY = 24
@@ -90,6 +88,8 @@ Args:
 
 def want(root: str) -> Want | None:
     """What `prepare` makes for a store; None where there is nothing to be made of."""
+    from .store import make_want  # which imports what imports this
+
     try:
         with open(_SOURCE, "rb", buffering=0) as file:
             source = file.read()

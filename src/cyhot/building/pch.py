@@ -23,9 +23,8 @@ from .commands import Command, run_all
 from .depfile import parse as parse_depfile
 from .observe import LAUNCHERS, DirSig, FileSig, dir_sig, file_sig, hash_file, is_young
 from .prepare import Failed
-from .store import Store
+from .store import Store, Want, make_want
 from .toolchain import Compiler
-from .wants import Want, make_want
 
 _PYTHON = ("Python.h", "stddef.h", "stdint.h", "math.h")
 _NUMPY = (

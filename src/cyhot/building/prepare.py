@@ -14,8 +14,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 
 from . import looks, publish
-from .store import Store
-from .wants import Want
+from .store import Store, Want
 
 Maker = Callable[[Mapping[str, Sequence[str]], str, str], None]
 """Makes something: parameters, name, the folder to make it in. Raises `Failed`."""

@@ -21,7 +21,7 @@ from .commands import Command, run_all
 from .observe import CYTHON, Observer
 from .prepare import Failed
 from .publish import withdraw_image
-from .store import SHARED, Store
+from .store import SHARED, Store, Want, make_want
 from .toolchain import (
     SMALL_CODE,
     Compiler,
@@ -29,7 +29,6 @@ from .toolchain import (
     link_command,
     python_include_dirs,
 )
-from .wants import Want, make_want
 
 _SIZE = "size"
 _FORM = "2"

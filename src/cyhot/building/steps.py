@@ -35,7 +35,7 @@ from .processors import processors
 from .pyxbld import Special, special_build
 from .request import Request
 from .spec import BuildSpec, from_settings, pyxdep_patterns, transitive, with_header, with_special
-from .store import Store
+from .store import Store, Want
 from .toolchain import (
     QUICK_TO_LOAD,
     Abilities,
@@ -55,7 +55,6 @@ from .transpile import (
     cython_version_number,
     transpile,
 )
-from .wants import Want
 
 if TYPE_CHECKING:
     from .msvc import SetuptoolsDriver

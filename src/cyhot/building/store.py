@@ -39,7 +39,7 @@ from .record import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
 
@@ -72,6 +72,17 @@ def default_root() -> str:
 
 SHARED = "_cyhot_shared_"
 """The names of shared utility modules (see `shared`) start so."""
+
+
+Want = tuple[str, str, str, tuple[tuple[str, tuple[str, ...]], ...]]
+"""Something for `prepare` to make: its kind (``shared``, ``header``, ``look``), the store's root,
+its name there, parameters. Marshal can write it."""
+
+
+def make_want(kind: str, root: str, parameters: Mapping[str, Sequence[str]]) -> Want:
+    """A want, named after its parameters."""
+    rows = tuple((name, tuple(values)) for name, values in parameters.items())
+    return kind, root, digest(repr((kind, rows)).encode()), rows
 
 
 class Hit:

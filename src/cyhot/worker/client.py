@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..building.request import Request
-    from ..building.store import Hit
-    from ..building.wants import Want
+    from ..building.store import Hit, Want
     from .protocol import Frame
 
     Ahead = Callable[[], Iterable[Request]]
