@@ -205,6 +205,70 @@ def test_a_module_that_failed_can_be_imported_once_the_reason_is_gone(project: P
     assert found == [["missing_module", "ModuleNotFoundError"], 5]
 
 
+def test_a_coding_that_there_is_not_is_no_crash_of_cython(project: Project) -> None:
+    project.write("coded.pyx", "# -*- coding: nosuch -*-\n")
+    run = project.run("import cyhot; cyhot.install(); import coded", check=False)
+    assert "coded.pyx: error: unknown encoding: nosuch" in run.stderr
+    assert "crashed" not in run.stderr
+
+
+def test_a_missing_symbol_is_told_without_frames_of_cyhot(project: Project) -> None:
+    project.write("lost.pyx", "cdef extern int nowhere()\ndef f(): return nowhere()\n")
+    run = project.run("import cyhot; cyhot.install(); import lost", check=False)
+    assert "nowhere" in run.stderr
+    assert [line for line in run.stderr.splitlines() if "hook/" in line] == []
+
+
+def test_pytest_and_spawned_processes_have_the_projects_settings(project: Project) -> None:
+    """An excluded module was compiled under pytest, which lies in another folder."""
+    project.write("pyproject.toml", "[tool.cyhot]\nexclude = ['k']\n")
+    project.write("k.pyx", "value = 'pyx'\n")
+    project.write("k.py", "value = 'py'\n")
+    project.write("elsewhere/here.txt", "")
+    project.write(
+        "test_k.py",
+        """
+        import cyhot; cyhot.install()
+        import k
+        def test_k(): assert k.value == "py"
+        """,
+    )
+    project.write(
+        "spawns.py",
+        """
+        import multiprocessing
+        import cyhot; cyhot.install()
+        import k
+        def tell(lines): lines.put(k.value)
+        if __name__ == "__main__":
+            spawn = multiprocessing.get_context("spawn")
+            lines = spawn.Queue()
+            process = spawn.Process(target=tell, args=(lines,))
+            process.start()
+            print(k.value, lines.get())
+            process.join()
+        """,
+    )
+    program = "import pytest, sys; sys.argv[0] = pytest.__file__; pytest.main(['-q', 'test_k.py'])"
+    run = project.run(
+        f"import sys; sys.modules['__main__'].__file__ = sys.prefix + '/bin/pytest'; {program}"
+    )
+    assert "1 passed" in run.stdout
+    run = project.run(
+        "import subprocess, sys;"
+        " subprocess.run([sys.executable, '../spawns.py'], cwd='elsewhere', check=True)"
+    )
+    assert run.stdout == "py py\n"
+
+
+def test_a_folder_called_zip_is_a_folder(project: Project) -> None:
+    project.write("x.zip/inside.pyx", "value = 1\n")
+    program = (
+        "import sys; sys.path.insert(0, 'x.zip'); import cyhot; cyhot.install(); import inside"
+    )
+    assert project.run(program).compiles == ["inside"]
+
+
 def test_a_source_that_vanishes_during_its_import_is_no_crash_of_cython(project: Project) -> None:
     project.write("gone.pyx", "answer = 42\n")
     program = """
@@ -284,10 +348,13 @@ def test_what_a_pyx_passes_over_is_said_once(project: Project) -> None:
             import foo
             del sys.modules["foo"]
             import foo
-        print(json.dumps([[str(w.message) for w in seen], seen[0].category.__name__, foo.sqr(3)]))
+        first = seen[0]
+        told = [str(w.message) for w in seen], first.category.__name__, first.filename
+        print(json.dumps([*told, foo.sqr(3)]))
     """
-    (messages, category, nine) = answers(project, code, env=FAST)  # type: ignore[misc]
+    (messages, category, place, nine) = answers(project, code, env=FAST)  # type: ignore[misc]
     assert nine == 9 and category == "CyhotWarning" and len(messages) == 1
+    assert place == "<string>"  # where the import statement is
     assert all(name in messages[0] for name in ("foo.py", f"foo{EXT_SUFFIX}", "foo/"))
 
 

@@ -142,6 +142,22 @@ def test_the_worker_compiles_what_a_program_of_many_modules_looks_at_files_with(
     assert warm.use(project, program, worker).stdout == "3 True\n"
 
 
+def test_an_import_while_a_thread_imports_what_builds_in_threads_is_no_error(
+    project: Project, worker: warm.Worker
+) -> None:
+    """Half a second after its start, a program's import failed of a partially initialized module."""
+    project.write("foo.pyx", FOO)
+    program = """
+        import sys, types
+        import cyhot; cyhot.install(watch=False)
+        name = "cyhot.building.commands"
+        sys.modules[name] = types.ModuleType(name)  # as it is when it has just begun
+        import foo
+        print(foo.sqr(3))
+    """
+    assert warm.use(project, program, worker).stdout == "9\n"
+
+
 def test_what_a_module_imports_is_built_meanwhile(
     project: Project, worker: warm.Worker, held: HeldCompiler
 ) -> None:

@@ -205,6 +205,17 @@ def test_manual_keeps_the_newest_of_each_until_refresh(
     assert live.session.refresh() == NOTHING
 
 
+def test_manual_does_not_say_that_mended_code_runs_before_refresh(
+    make: Callable[..., Live], capsys: pytest.CaptureFixture[str]
+) -> None:
+    live = make(swap="manual")
+    live.start()
+    live.save(a="bad")
+    live.save(a="2")
+    shown = capsys.readouterr().err
+    assert "a: built; cyhot.refresh() swaps it in" in shown and "up to date" not in shown
+
+
 def test_refresh_sees_a_save_that_nobody_told_of_and_needs_no_thread(
     make: Callable[..., Live],
 ) -> None:
@@ -213,6 +224,7 @@ def test_refresh_sees_a_save_that_nobody_told_of_and_needs_no_thread(
     assert [one.name for one in live.session.refresh().swapped] == ["a"]
     status = live.session.status()
     assert not status.watching and live.updater.runs["a"] == "2"
+    assert status.reason == "watch=False"
 
 
 def test_watch_false_in_a_file_ends_the_thread(make: Callable[..., Live]) -> None:
@@ -381,6 +393,18 @@ def test_wrong_settings_are_shown_as_such(
     live.next_event(SwapFinished)
     shown = capsys.readouterr().err
     assert "did you mean profile?" in shown and "Traceback" not in shown
+
+
+def test_status_tells_of_wrong_settings_instead_of_failing(live: Live) -> None:
+    before = live.session.status()
+
+    def broken() -> Settings:
+        raise SettingsError("pyproject.toml: not valid TOML")
+
+    live.session._settings = broken
+    status = live.session.status()
+    assert "pyproject.toml: not valid TOML" in status.trouble
+    assert status.swap == before.swap == "auto"
 
 
 def test_verbose_0_is_silence(

@@ -572,7 +572,13 @@ class _Run:
         return CompileError(diagnostics, name=self.request.module_name, path=self.request.source)
 
     def _unreadable(self, error: Exception) -> Diagnostic | None:
-        """What to say of a file that vanished, or may not be read; None for another error."""
+        """What to say of a file that vanished, or cannot be read; None for another error."""
+        if type(error) is LookupError and "encoding" in str(error):
+            return Diagnostic(
+                path=self.request.source, line=None, column=None, severity="error",
+                stage="cython", message=str(error),
+                hint="name one that Python knows, or take the coding comment out",
+            )  # fmt: skip
         if not isinstance(error, (FileNotFoundError, PermissionError, IsADirectoryError)):
             return None
         # (Cython's own FileNotFoundError has the path for its only argument.)

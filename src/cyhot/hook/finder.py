@@ -23,7 +23,7 @@ from ..building.request import Source
 from ..settings import Settings, matches
 from .known import RIVALS, rivals
 from .loader import FallbackLoader, KnownLoader, Loader, Reloader, WrappingLoader
-from .session import Session
+from .session import Session, holds_libraries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 _NEVER = ("cyhot", "Cython", "cython", "setuptools", "distutils", "_distutils_hack", "pyximport")
 _switches = vars(sys.modules["cyhot"])
 """Where a user sets ``cyhot.DEBUG_IMPORT``; to ask the module for what is not there is slow."""
-_LIBRARY = os.path.dirname(os.__file__)
 _IMPORTS = getattr(vars(_frozen_importlib).get("_find_and_load_unlocked"), "__code__", None)
 """What an import statement runs: it asks finders for a spec, and makes the module at once."""
 
@@ -77,6 +76,9 @@ class Finder:
                     matches(settings.strings(name), "")  # imports what matching needs
                 self._takes_all = not settings.strings("include") and not settings["exclude"]
                 self._settings = settings
+            except ValueError as error:
+                error.__traceback__ = None  # who read pyproject.toml helps nobody
+                raise
             finally:
                 self._resolving.discard(thread)
         return self._settings
@@ -174,9 +176,7 @@ class Finder:
                 return False
             if not isinstance(text, str):
                 return False  # as the import system does, which takes no bytes either
-            parts = text.split(os.sep)
-            known = not ("site-packages" in parts or "dist-packages" in parts or _in_library(text))
-            self._eligible[entry] = known
+            known = self._eligible[entry] = not holds_libraries(text)
         return known
 
     def _in_entry(
@@ -310,7 +310,3 @@ def _absolute(entry: str) -> str:
         return os.path.abspath(os.fspath(entry))
     except OSError:  # relative to a working folder that was removed
         return ""
-
-
-def _in_library(folder: str) -> bool:
-    return folder == _LIBRARY or folder.startswith(_LIBRARY + os.sep) or folder.endswith(".zip")

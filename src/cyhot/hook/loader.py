@@ -91,7 +91,7 @@ class Loader(ExtensionFileLoader):
         """A new, not yet executed module of the source's image."""
         try:
             image = self._image(self.session.recent.observer())
-        except (ImportError, KeyboardInterrupt) as error:
+        except (Exception, KeyboardInterrupt) as error:
             _hide_frames(error)
             raise
         try:
@@ -99,9 +99,13 @@ class Loader(ExtensionFileLoader):
         except ImportError as error:
             from .execute import was_evicted
 
-            if not was_evicted(error, image, self.source):
+            try:
+                if not was_evicted(error, image, self.source):
+                    raise
+                image = self.image()
+            except (Exception, KeyboardInterrupt) as told:
+                _hide_frames(told)
                 raise
-            image = self.image()
             module = self._map(image, spec)
         spec.cached = image
         module.__file__ = self.path
@@ -160,9 +164,9 @@ class Loader(ExtensionFileLoader):
         return runner(self)
 
 
-def _hide_frames(error: ImportError | KeyboardInterrupt) -> None:
-    """Which of our functions noticed an error in a source, or Ctrl-C, helps nobody."""
-    if hasattr(error, "diagnostics") or isinstance(error, KeyboardInterrupt):
+def _hide_frames(error: BaseException) -> None:
+    """Which of our functions noticed what is wrong with a source, or Ctrl-C, helps nobody."""
+    if type(error).__module__ == "cyhot.errors" or isinstance(error, KeyboardInterrupt):
         error.__traceback__ = None
 
 
@@ -252,7 +256,7 @@ class Reloader(Loader):
         """
         try:
             image = self.image()
-        except (ImportError, KeyboardInterrupt) as error:
+        except (Exception, KeyboardInterrupt) as error:
             _hide_frames(error)
             raise
         from importlib import import_module

@@ -42,6 +42,7 @@ PYTHON = {
 
 
 _NONE: Tables = ({}, ())
+_LIBRARY = os.path.dirname(os.__file__)
 
 
 class Session:
@@ -184,9 +185,43 @@ class Session:
 
     def process_settings(self) -> Settings:
         """The settings of the process itself: the finder's patterns and the like."""
-        main = getattr(sys.modules.get("__main__"), "__file__", None)
-        folder = os.path.dirname(os.path.abspath(main)) if main else working_folder()
-        return self.settings(folder, "__main__")
+        return self.settings(program_folder(), "__main__")
+
+
+def program_folder() -> str:
+    """The folder whose project this process belongs to.
+
+    That of the program's file. pytest, IPython, a notebook's kernel or ``cyhot`` itself lie where
+    they are installed and work for the project that they are started in.
+    """
+    # `multiprocessing` has its own program in a spawned process, and runs the user's under a name.
+    for name in ("__main__", "__mp_main__"):
+        path: str | None = getattr(sys.modules.get(name), "__file__", None)
+        if path:
+            folder = os.path.dirname(os.path.abspath(path))
+            if not _holds_installed(folder):
+                return folder
+    return working_folder()
+
+
+def _holds_installed(folder: str) -> bool:
+    """Whether a folder is one that programs are installed in: no project's own."""
+    user_base = getattr(sys.modules.get("site"), "USER_BASE", None)
+    prefixes = [sys.prefix, sys.base_prefix, *([user_base] if user_base else [])]
+    scripts = [os.path.join(prefix, "Scripts" if os.name == "nt" else "bin") for prefix in prefixes]
+    return folder in (os.path.dirname(sys.executable), *scripts) or holds_libraries(folder)
+
+
+def holds_libraries(folder: str) -> bool:
+    """Whether a path entry is no user's own: site-packages, the standard library, an archive."""
+    parts = folder.split(os.sep)
+    return (
+        "site-packages" in parts
+        or "dist-packages" in parts
+        or folder == _LIBRARY
+        or folder.startswith(_LIBRARY + os.sep)
+        or (folder.endswith(".zip") and not os.path.isdir(folder))
+    )
 
 
 def environment() -> tuple[tuple[str, str], ...]:

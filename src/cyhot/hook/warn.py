@@ -46,4 +46,4 @@ def _level_of_user() -> int:
         elif not module.startswith("importlib."):
             break
         frame = frame.f_back  # type: ignore[assignment]
-    return level
+    return level + 1

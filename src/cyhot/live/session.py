@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from .. import console
 from ..building.commands import endable
 from ..building.observe import file_sig
-from ..errors import CyhotError, SwapError, worth_telling
+from ..errors import CyhotError, SettingsError, SwapError, worth_telling
 from ..events import SwapFailed, SwapFinished, emit
 from ..hook import current_session, loader
 from .pending import Pending, Updating
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 LOOK_EVERY = 0.5
 """Seconds between two looks at whether something new was imported, or a setting changed."""
+_NOT_STARTED = "it has not started"
 _PAUSE = 1.0
 """Seconds before another try after something went wrong."""
 _PATIENCE = 2.0
@@ -75,7 +76,8 @@ class LiveSession:
         self._callbacks: list[Callback] = []
         self._pending = Pending(updater)
         self._last: SwapReport | None = None
-        self._begin_anew("it has not started")
+        self._mode = "auto"
+        self._begin_anew(_NOT_STARTED)
 
     def _begin_anew(self, reason: str) -> None:
         # Who stages and then swaps in, does both before another does either: or what was built
@@ -234,7 +236,7 @@ class LiveSession:
         self._tell(reports)
         if mode == "manual" and waiting and waiting != before[0]:
             self._say(f"{', '.join(waiting)}: built; cyhot.refresh() swaps it in")
-        if mode != "cell" and before[1] and not errors and not reports:
+        if mode != "cell" and before[1] and not errors and not waiting and not reports:
             names = ", ".join(one.name for one in before[1])
             self._say(f"{names}: mended; the code that runs is up to date")
 
@@ -359,20 +361,27 @@ class LiveSession:
     def status(self) -> Status:
         """How things stand."""
         watcher = self._watcher if self.is_live else None
+        trouble, reason = self._trouble, self._reason
+        try:
+            self._mode = self.mode
+            if reason == _NOT_STARTED and not self._settings().flag("watch"):
+                reason = "watch=False"
+        except SettingsError as error:  # they are just being edited
+            trouble = str(error)
         return Status(
             watching=watcher is not None,
-            reason="" if watcher is not None else self._reason,
+            reason="" if watcher is not None else reason,
             since=self._since if watcher is not None else None,
             folders=tuple(sorted(watcher.folders)) if watcher is not None else (),
             polling=watcher is not None and watcher.polling,
-            swap=self.mode,
+            swap=self._mode,
             modules=tuple(
                 Module(one.name, one.path, one.image, one.stage)
                 for one in self._updater.running()
             ),
             pending=self._pending.names,
             errors=self._pending.errors,
-            trouble=self._trouble,
+            trouble=trouble,
             last=self._last,
         )  # fmt: skip
 

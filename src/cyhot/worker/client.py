@@ -173,10 +173,11 @@ def settle(request: Request) -> None:
 
 def _answer(line: Line, request: Request) -> Frame:
     # Whoever builds in threads has loaded it; Ctrl-C reaches only the thread that began them.
-    commands = sys.modules.get("cyhot.building.commands")
-    if commands is None:
+    # (While another thread imports it, none was begun, and it may lack the function.)
+    waiting = getattr(sys.modules.get("cyhot.building.commands"), "waiting", None)
+    if waiting is None:
         return line.answer(request)
-    with commands.waiting(line.hang_up):
+    with waiting(line.hang_up):
         return line.answer(request)
 
 
