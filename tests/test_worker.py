@@ -145,7 +145,7 @@ def test_the_worker_compiles_what_a_program_of_many_modules_looks_at_files_with(
 def test_an_import_while_a_thread_imports_what_builds_in_threads_is_no_error(
     project: Project, worker: warm.Worker
 ) -> None:
-    """Half a second after its start, a program's import failed of a partially initialized module."""
+    """Half a second after a program's start, an import failed: "partially initialized module"."""
     project.write("foo.pyx", FOO)
     program = """
         import sys, types
