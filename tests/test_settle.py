@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from cyhot.live.mounts import remote_kind
 from cyhot.live.scope import Scope
-from cyhot.live.settle import EARLY, GRACE, SETTLE, Settler
+from cyhot.live.settle import EARLY, EMPTY, GRACE, SETTLE, Settler
 
 Happening = tuple[float, str, str]
-"""A time, a path, and what happened to it: ``saved``, ``new`` or ``gone``."""
+"""A time, a path, and what happened to it: ``saved``, ``new``, ``empty`` or ``gone``."""
 
 
 @dataclass
@@ -45,6 +45,8 @@ def listen(happenings: list[Happening]) -> Heard:
         take_until(at)
         if what == "gone":
             settler.vanished(path, at)
+        elif what == "empty":
+            settler.emptied(path, at)
         else:
             settler.saved(path, at, new=what == "new")
     take_until(float("inf"))
@@ -79,6 +81,17 @@ def test_each_way_to_save_gives_one_batch_in_which_the_file_is_there(how: str) -
 def test_a_file_that_is_gone_for_good_is_told_when_it_had_time_to_come_back() -> None:
     ((at, batch),) = listen([(1.0, "core.pxd", "gone")]).batches
     assert (at, batch) == (pytest.approx(1.0 + GRACE), {"core.pxd"})
+
+
+def test_a_file_that_is_truncated_first_and_written_later_is_told_when_it_is_written() -> None:
+    """The empty module was swapped in, and the program died of what it lacked."""
+    ((at, batch),) = listen([(1.0, "foo.pyx", "empty"), (1.3, "foo.pyx", "saved")]).batches
+    assert (at, batch) == (pytest.approx(1.3 + SETTLE), {"foo.pyx"})
+
+
+def test_a_file_that_stays_empty_is_told_in_the_end() -> None:
+    ((at, batch),) = listen([(1.0, "foo.pyx", "empty")]).batches
+    assert (at, batch) == (pytest.approx(1.0 + EMPTY), {"foo.pyx"})
 
 
 def test_a_checkout_of_200_files_is_one_batch() -> None:

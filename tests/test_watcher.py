@@ -49,7 +49,7 @@ class Watched:
         """Whether the next thing that is heard of is the one that is done now."""
         self._ends += 1
         name = f"end{self._ends}.pyx"
-        (self.folder / name).write_text("")
+        (self.folder / name).write_text("X = 1\n")
         return self.batch() == {name}
 
 
@@ -132,6 +132,13 @@ def test_a_save_is_one_batch(watched: Watched, save: Callable[[Path], None]) -> 
     save(watched.folder / "foo.pyx")
     assert watched.batch() == {"foo.pyx"}
     assert watched.nothing_more_comes()
+
+
+def test_a_source_that_is_truncated_is_not_told_before_it_is_written(watched: Watched) -> None:
+    with open(watched.folder / "foo.pyx", "w") as file:
+        assert watched.watcher.next(2 * SETTLE) == frozenset()
+        file.write("X = 2\n")
+    assert watched.batch() == {"foo.pyx"}
 
 
 def test_a_burst_of_200_files_is_one_batch(watched: Watched) -> None:

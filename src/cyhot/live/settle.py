@@ -3,7 +3,8 @@
 Editors save in many ways (truncate and write, write aside and rename over, move the old file
 away first), and tools change hundreds of files at once. What is built in the middle of that is
 wasted at best, so a batch is handed out only when nothing has come for a while. A file that was
-there and is gone may be halfway through a save: its batch waits longer for it to come back.
+there and is gone, or has nothing in it any more, may be halfway through a save: its batch waits
+longer for it to come back.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ SETTLE = 0.05
 """Seconds without a change after which a batch is settled."""
 GRACE = 0.25
 """Seconds that a file which vanished has to come back."""
+EMPTY = 1.0
+"""Seconds that a file which was truncated has to be written: over a slow connection, say."""
 EARLY = 0.005
 """Seconds without a change after which a batch is probably whole."""
 
@@ -28,7 +31,7 @@ class Settler:
         self.settle = settle
         self.grace = grace
         self._there_before: dict[str, bool] = {}
-        self._gone: dict[str, float] = {}
+        self._away: dict[str, float] = {}  # until when its batch waits for a file
         self._last = 0.0
         self._foretold = True
 
@@ -41,13 +44,18 @@ class Settler:
             new: Whether it was not there just before, as far as one can tell.
         """
         self._note(path, now, there_before=not new)
-        self._gone.pop(path, None)
+        self._away.pop(path, None)
+
+    def emptied(self, path: str, now: float) -> None:
+        """Note that a file that one expects something in was written, and is empty."""
+        self._note(path, now, there_before=True)
+        self._away[path] = now + EMPTY
 
     def vanished(self, path: str, now: float) -> None:
         """Note that a file was removed, or renamed to another name."""
         self._note(path, now, there_before=True)
         if self._there_before[path]:  # what came and went in one batch is nobody's to wait for
-            self._gone[path] = now
+            self._away[path] = now + self.grace
 
     def _note(self, path: str, now: float, *, there_before: bool) -> None:
         self._there_before.setdefault(path, there_before)
@@ -58,11 +66,11 @@ class Settler:
         """When what was noted will be settled if nothing else comes; None if nothing was noted."""
         if not self._there_before:
             return None
-        return max(self._last + self.settle, *(at + self.grace for at in self._gone.values()), 0.0)
+        return max(self._last + self.settle, *self._away.values(), 0.0)
 
     def due_early(self) -> float | None:
         """When `early` will have something to tell if nothing else comes; None for never."""
-        if self._foretold or self._gone or self.settle <= EARLY:
+        if self._foretold or self._away or self.settle <= EARLY:
             return None
         return self._last + EARLY
 
@@ -96,6 +104,6 @@ class Settler:
             return frozenset()
         paths = frozenset(self._there_before)
         self._there_before.clear()
-        self._gone.clear()
+        self._away.clear()
         self._foretold = True
         return paths

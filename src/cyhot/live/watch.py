@@ -211,6 +211,8 @@ class Watcher:
             return
         if seen.gone:
             self._settler.vanished(seen.path, seen.at)
+        elif not seen.new and _is_emptied(seen.path):
+            self._settler.emptied(seen.path, seen.at)
         else:
             self._settler.saved(seen.path, seen.at, new=seen.new)
         if seen.is_folder and seen.new and not self.polling and _is_out_of_watches():
@@ -368,6 +370,17 @@ def _outermost(folders: Iterable[str]) -> list[str]:
         if not any(_is_below(folder, top) for top in kept):
             kept.append(folder)
     return kept
+
+
+def _is_emptied(path: str) -> bool:
+    """Whether a source has nothing in it, which is right for an ``__init__`` alone."""
+    name = os.path.basename(path)
+    if not name.endswith((".pyx", ".pxd", ".pxi")) or name.startswith("__init__."):
+        return False
+    try:
+        return os.stat(path).st_size == 0
+    except OSError:
+        return False
 
 
 def _real_folder(path: str) -> str:
