@@ -412,6 +412,33 @@ def test_the_include_folder_of_a_cimported_package_is_asked_for(project: Project
     assert run(project, program, env=env).stdout == "6\n"
 
 
+@pytest.mark.parametrize("by", ["a variable", "a file"])
+def test_an_include_folder_that_depends_on_something_is_asked_for_again(
+    project: Project, by: str
+) -> None:
+    """The old header's value was imported, and `cyhot why` called it up to date."""
+    project.write("fake/__init__.pxd", 'cdef extern from "fake.h":\n    enum: FAKE\n')
+    for number in (1, 2):
+        project.write(f"fake/inc{number}/fake.h", f"enum {{FAKE = {number}}};\n")
+    choice = "os.environ.get('WHICH', 'inc1')" if by == "a variable" else "open(place).read()"
+    project.write(
+        "fake/__init__.py",
+        f"""
+        import os
+        here = os.path.dirname(__file__)
+        place = os.path.join(here, "which")
+        def get_include(): return os.path.join(here, {choice})
+        """,
+    )
+    project.write("fake/which", "inc1")
+    project.write("foo.pyx", "cimport fake\nfake_ = fake.FAKE\n")
+    program = "import foo; print(foo.fake_)"
+    for number in (1, 2):
+        project.write("fake/which", f"inc{number}")
+        done = run(project, program, env={"WHICH": f"inc{number}"})
+        assert done.stdout == f"{number}\n", done
+
+
 def test_include_folders_that_another_module_of_a_package_names_are_followed(
     project: Project,
 ) -> None:

@@ -387,7 +387,8 @@ class Gathering:
         for file, _content in attempt.special.inputs:
             relation = ("of", path) if file == special else ("imported by", special)
             inputs.read([Read(file, *relation)])
-        _add_noted(inputs, attempt.special.noted, special)
+        for asked, noted in ((special, attempt.special.noted), *attempt.packages):
+            _add_noted(inputs, noted, asked)
         if os.path.exists(listing):
             inputs.read([Read(listing, "of", path)])
         for pattern, via in attempt.depends:
@@ -399,7 +400,7 @@ class Gathering:
 
 
 def _add_noted(inputs: Inputs, noted: Noted, special: str) -> None:
-    """Add what a ``.pyxbld`` looked at."""
+    """Add what a ``.pyxbld``, or a package's ``get_include()``, looked at."""
     files, paths, patterns, variables = noted
     inputs.read(Read(path, "read by", special) for path, _content in files)
     for path, _there in paths:

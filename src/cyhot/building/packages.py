@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import marshal
 import os
 import re
 import sys
@@ -12,17 +14,15 @@ from ..errors import read_source
 from ..events import Noticed, emit
 from .commands import run
 from .inputs import Prober
-from .noted import is_users
+from .noted import NOTHING, Noted, Notes, changed, is_users
 from .observe import digest, find_package, hash_file, search_path
 from .store import Store
 
 _ASK = """\
-import importlib, json, sys
+import json, sys
 sys.path[:] = json.loads(sys.argv[1])
-get_include = importlib.import_module(sys.argv[2]).get_include
-folders = get_include()
-files = {name: getattr(module, "__file__", None) for name, module in [*sys.modules.items()]}
-print("cyhot:" + json.dumps([folders, files.pop(get_include.__module__), [*files.values()]]))
+from cyhot.building.packages import answer
+answer(sys.argv[2])
 """
 
 _EXTERN = re.compile(r"""\bextern\s+from\s+['"]([^'"<>\n]+)['"]""")
@@ -94,35 +94,53 @@ def _has_get_include(package: str) -> bool:
         return False
 
 
-def get_include(package: str, store: Store, folder: str) -> tuple[list[str], list[str]]:
+Answer = tuple[list[str], list[str], Noted]
+"""What `get_include` gives."""
+
+
+def get_include(package: str, store: Store, folder: str) -> Answer:
     """What a package's ``get_include()`` returns, asked in a process of its own.
 
     Args:
         package: The package.
-        store: Remembers the answer as long as the files that gave it are unchanged.
+        store: Remembers the answer as long as what decided it is unchanged.
         folder: Where to run.
 
     Returns:
-        The folders; and the files that decide which those are: the package's ``__init__.py``, where
-        the function is, and those of the user's own modules that were imported for it.
+        The folders; the files that decide which those are (the package's ``__init__.py``, where
+        the function is, and those of the user's own modules that were imported for it); and what
+        the user's own code looked at besides.
     """
     init = os.path.join(find_package(package), "__init__.py")
-    name = f"include-{digest(f'{init}{chr(0)}{sys.prefix}'.encode())}"
+    name = f"include-{digest(f'2{chr(0)}{init}{chr(0)}{sys.prefix}'.encode())}"
     kept = store.read("cache", name)
-    if kept:
-        folders, contents = json.loads(kept)
-        if all(hash_file(path) == content for path, content in contents):
-            return folders, [path for path, _content in contents]
+    try:
+        folders, contents, noted = marshal.loads(kept)
+        if all(hash_file(path) == content for path, content in contents) and not changed(noted):
+            return folders, [path for path, _content in contents], noted
+    except (ValueError, EOFError, TypeError):
+        pass  # there is nothing kept, or it is damaged
     told = run([sys.executable, "-c", _ASK, json.dumps(search_path()), package], folder)
-    found = re.search(r"^cyhot:(.*)$", told.output, re.MULTILINE)
+    found = re.search(r"^cyhot:([0-9a-f]+)$", told.output, re.MULTILINE)
     if found is None or told.status:
         last = told.output.rstrip().rpartition("\n")[2]
         emit(Noticed(f"{package}.get_include() could not be asked for its include folder: {last}"))
-        return [], [init]
-    answer, where, imported = json.loads(found[1])
+        return [], [init], NOTHING
+    folders, where, imported, noted = marshal.loads(bytes.fromhex(found[1]))
     users = (path for path in imported if path and is_users(path) and os.path.isfile(path))
     files = list(dict.fromkeys(path for path in (init, where, *users) if path))
-    folders = [answer] if isinstance(answer, str) else list(answer)
     contents = [(path, hash_file(path)) for path in files]
-    store.keep(f"cache/{name}", json.dumps((folders, contents)).encode())
-    return folders, files
+    store.keep(f"cache/{name}", marshal.dumps((folders, contents, noted)))
+    return folders, files, noted
+
+
+def answer(package: str) -> None:
+    """Ask a package in this process, which does nothing else, and print what it said."""
+    notes = Notes()
+    with notes.taken():
+        function = importlib.import_module(package).get_include
+        told = function()
+    folders = [told] if isinstance(told, str) else [str(folder) for folder in told]
+    files = {name: getattr(module, "__file__", None) for name, module in [*sys.modules.items()]}
+    where = files.pop(function.__module__, None)
+    print("cyhot:" + marshal.dumps((folders, where, [*files.values()], notes.all())).hex())

@@ -28,6 +28,7 @@ from .diagnose import compiler_diagnostics
 from .header import read_header, require_language
 from .inputs import Prober
 from .instrument import FOREIGN, HEADERS, VERSION, instrument
+from .noted import Noted
 from .observe import LAUNCHERS, FileSig, hash_file
 from .packages import cimported_packages, get_include, header_folders, numpy_include
 from .prepare import has_failed
@@ -77,6 +78,7 @@ class Attempt:
         read: Files that the C compiler read.
         linked: Files that the linker read.
         depends: (pattern, what asks for it) of further files.
+        packages: (file, what it looked at) of packages that were asked for their include folders.
         special: What the ``.pyxbld`` said.
         steps: Options and command lines, for the image's identity.
         phases: Seconds of each phase.
@@ -111,6 +113,7 @@ class Attempt:
         self.read: list[str] = []
         self.linked: list[str] = []
         self.depends: list[tuple[str, str]] = []
+        self.packages: list[tuple[str, Noted]] = []
         self.steps: list[tuple[str, ...]] = []
         self.phases: dict[str, float] = {}
         self.warnings: list[Diagnostic] = []
@@ -337,9 +340,10 @@ class Attempt:
             self.depends.append((version, "numpy"))
         names = [u.name for u in result.lookups if u.suffix == ".pxd" and u.result]
         for package in cimported_packages(names, spec.name):
-            folders, files = get_include(package, self.store, self.folder)
+            folders, files, noted = get_include(package, self.store, self.folder)
             spec = spec.with_list("include_dirs", folders)
             self.depends += [(file, package) for file in files]
+            self.packages.append((files[0], noted))
         self.spec = self._with_openmp(spec)
 
     def _with_openmp(self, spec: BuildSpec) -> BuildSpec:
