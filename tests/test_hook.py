@@ -219,6 +219,12 @@ def test_a_missing_symbol_is_told_without_frames_of_cyhot(project: Project) -> N
     assert [line for line in run.stderr.splitlines() if "hook/" in line] == []
 
 
+def test_code_that_cython_leaves_out_behind_a_raise_is_told_as_that(project: Project) -> None:
+    project.write("u.pyx", "cdef class C:\n    cdef int x\nraise ValueError('no')\n")
+    run = project.run("import cyhot; cyhot.install(); import u", check=False)
+    assert "undefined reference to '__pyx_" in run.stderr and "put that under an `if`" in run.stderr
+
+
 def test_pytest_and_spawned_processes_have_the_projects_settings(project: Project) -> None:
     """An excluded module was compiled under pytest, which lies in another folder."""
     project.write("pyproject.toml", "[tool.cyhot]\nexclude = ['k']\n")
