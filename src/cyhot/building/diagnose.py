@@ -74,8 +74,8 @@ _HINTS = (
      "Python's own symbols are found when the module is loaded: take -Wl,--no-undefined (or "
      "-z defs) out of LDFLAGS and extra_link_args"),
     (r"undefined reference to '__pyx_",
-     "Cython declares it, and has left its code out: it does so with all that comes after a `raise` "
-     "or `return` at the top level of a module; put that under an `if`"),
+     "Cython declares it, and has left its code out: it does so with all that comes after a "
+     "`raise` at the top level of a module; put that under an `if`"),
     (r"undefined reference to",
      "name the library that defines it in the setting libraries (its folder in library_dirs), "
      "or the C file in sources"),
