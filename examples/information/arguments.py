@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from examples.team import available_threads
+from examples.team import available_threads, bounded
 
 Axis = int | Sequence[int] | None
 Floats = NDArray[np.floating[Any]]
@@ -101,21 +102,36 @@ def unit(base: float | None) -> float:
     return 1 / math.log(base)
 
 
+def whole(name: str, given: Any) -> int:
+    """An integer, Python's or NumPy's.
+
+    Raises:
+        TypeError: It is none.
+    """
+    try:
+        return operator.index(given)
+    except TypeError:
+        raise TypeError(f"{name} is {given!r}, expected an integer") from None
+
+
 def thread_count(threads: int | None, work: int) -> int:
     """How many threads to use for so many elements.
 
     Args:
-        threads: What the caller asked for; None for as many as are worth it, at most
-            ``OMP_NUM_THREADS`` or, without that, the processors that this process may use.
+        threads: What the caller asked for, of which no more are used than there are elements, or
+            than `most_threads`; None for as many as are worth it, at most ``OMP_NUM_THREADS`` or,
+            without that, the processors that this process may use.
         work: How many elements there are.
 
     Raises:
+        TypeError: No integer was given.
         ValueError: Fewer than one were asked for.
     """
     if threads is not None:
-        if threads < 1:
-            raise ValueError(f"threads is {threads}, expected 1 or more, or None for all")
-        return int(threads)
+        number = whole("threads", threads)
+        if number < 1:
+            raise ValueError(f"threads is {number}, expected 1 or more, or None for all")
+        return bounded(min(number, max(work, 1)))
     worth = work // WORTH_A_THREAD
     return 1 if worth < 2 else min(worth, available_threads())
 

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from threadpoolctl import threadpool_limits
 
-from ..team import available_processors
+from ..team import available_processors, most_threads
 from . import experiment, machine, tables, watch
 from .experiment import Sample, Setup, Times
 from .kernels import KERNELS, Kernel
@@ -78,7 +78,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )  # fmt: skip
     parser.add_argument(
         "--threads", type=_counts, default=counts, metavar="P,Q",
-        help=f"numbers of workers; default: {','.join(map(str, counts))}",
+        help=f"numbers of workers, at most {most_threads()}; "
+        f"default: {','.join(map(str, counts))}",
     )  # fmt: skip
     parser.add_argument(
         "--n", type=_positive, default=1200,
@@ -113,7 +114,12 @@ def _positive(text: str) -> int:
 
 def _counts(text: str) -> list[int]:
     # All that is told is told relative to one worker.
-    return sorted({1, *map(_positive, text.split(","))})
+    counts = sorted({1, *map(_positive, text.split(","))})
+    if counts[-1] > most_threads():
+        raise argparse.ArgumentTypeError(
+            f"expected at most {most_threads()} on this machine, not {counts[-1]}"
+        )
+    return counts
 
 
 def setups_of(kernel: Kernel, results: Results) -> list[Setup]:
