@@ -54,11 +54,14 @@ def prefix_code(weights: ArrayLike, arity: int = 2) -> PrefixCode:
         raise ValueError(f"weights has shape {array.shape}, expected (n,) with n of 1 or more")
     if problem := fault("weights", array, 0):
         raise ValueError(problem)
-    # Scaled, exactly but for what is too light to matter, so that no sum can overflow.
-    scaled = np.ldexp(array, -np.frexp(array.max())[1])
-    words = scaled > 0
-    order = np.argsort(scaled[words], kind="stable")
+    order = np.argsort(array, kind="stable")
+    order = order[np.count_nonzero(array == 0) :]
+    exponent = int(np.frexp(array.max())[1])
+    # No sum may overflow. Where that takes scaling, weights may become 0 that are lighter than the
+    # heaviest by 2**-2000: in their order, they still have their words.
+    scaled = np.ldexp(array[order], min(0, 1023 - exponent - order.size.bit_length()))
     lengths = np.zeros(array.size, np.int64)
-    lengths[np.flatnonzero(words)[order]] = sorted_lengths(scaled[words][order], arity)
-    average = float(np.sum(scaled * lengths) / np.sum(scaled))
+    lengths[order] = sorted_lengths(scaled, arity)
+    shares = np.ldexp(array, -exponent)
+    average = float(np.sum(shares * lengths) / np.sum(shares))
     return PrefixCode(lengths, average, float(entropy(array, base=arity)))
