@@ -32,6 +32,26 @@ def as_weights(name: str, given: ArrayLike) -> Floats:
     return np.require(array, np.float32 if small else np.float64, ["ALIGNED"])
 
 
+def axes_of(axis: Axis, dimensions: int) -> tuple[int, ...]:
+    """The axes as Python's integers, all for None.
+
+    Raises:
+        TypeError: It is neither an integer nor a sequence of integers.
+    """
+    if axis is None:
+        return tuple(range(dimensions))
+    try:
+        return (operator.index(axis),)  # type: ignore[arg-type]
+    except TypeError:
+        pass
+    try:
+        return tuple(operator.index(one) for one in axis)  # type: ignore[union-attr]
+    except TypeError:
+        raise TypeError(
+            f"axis is {axis!r}, expected an integer, a tuple of integers, or None"
+        ) from None
+
+
 def last(name: str, array: NDArray[Any], axis: Axis) -> tuple[NDArray[Any], int]:
     """Move the axes to be summed over to the end.
 
@@ -39,13 +59,14 @@ def last(name: str, array: NDArray[Any], axis: Axis) -> tuple[NDArray[Any], int]
         A view, and the number of its leading axes: those that are left.
 
     Raises:
+        TypeError: An axis is no integer.
         ValueError: There is no such axis, or nothing along the axes.
     """
-    axes = range(array.ndim) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    axes = axes_of(axis, array.ndim)
     if array.ndim == 0 or not axes:
         raise ValueError(f"{name} has no axis to sum over, expected one or more dimensions")
     left = array.ndim - len(axes)
-    moved = np.moveaxis(array, tuple(axes), range(left, array.ndim))
+    moved = np.moveaxis(array, axes, range(left, array.ndim))
     if 0 in moved.shape[left:]:
         raise ValueError(
             f"{name} is empty along axis {axis}: its shape is {array.shape}, "

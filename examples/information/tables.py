@@ -12,7 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from examples.information.arguments import Axis, Floats, as_weights, delivered, last, refuse, unit
+from examples.information.arguments import (
+    Axis,
+    Floats,
+    as_weights,
+    axes_of,
+    delivered,
+    last,
+    refuse,
+    unit,
+)
 from examples.information.labels import Correction, information_of_labels
 from examples.information.measures import dependence, entropy
 
@@ -196,19 +205,23 @@ def interaction_information(
     )
 
 
-def _table(
-    name: str, given: ArrayLike, axis: tuple[int, ...], variables: int
-) -> tuple[Floats, int]:
-    """The table with the variables' axes last, and how many others there are."""
+def _table(name: str, given: ArrayLike, axis: Axis, variables: int) -> tuple[Floats, int]:
+    """The table with the variables' axes last, and how many others there are.
+
+    Raises:
+        TypeError: An axis is no integer, or the weights are no real numbers.
+        ValueError: There is no such axis, or not one for each variable; or nothing along them.
+    """
     array = as_weights(name, given)
-    if len(axis) != variables:
-        raise ValueError(f"axis is {axis}, expected {variables} axes")
+    axes = () if axis is None else axes_of(axis, array.ndim)
+    if len(axes) != variables:
+        raise ValueError(f"axis is {axis}, expected {variables} axes, one for each variable")
     if array.ndim < variables:
         raise ValueError(
             f"{name} has shape {array.shape}, expected {variables} dimensions or more, "
             "one for each variable"
         )
-    return last(name, array, axis)
+    return last(name, array, axes)
 
 
 def _sums(table: Floats, axes: tuple[int, ...]) -> NDArray[np.longdouble]:
