@@ -18,6 +18,7 @@ from examples.information.arguments import (
     as_weights,
     axes_of,
     delivered,
+    fault,
     last,
     refuse,
     unit,
@@ -80,8 +81,13 @@ def conditional_entropy(
     factor = unit(base)
     table, left = _table("joint", joint, axis, 2)
     given = _sums(table, (-2,))
-    if (given > np.finfo(np.float64).max).any():
-        table = table * table.dtype.type(2.0**-64)  # the sums must be on the table's own scale
+    large = (given > np.finfo(np.float64).max).any(axis=(-2, -1), keepdims=True)
+    if large.any():
+        # The sums must be on their table's own scale. The other tables of the batch stay on theirs:
+        # what is light there would lose digits, or become 0.
+        if problem := fault("joint", table, left):
+            raise ValueError(problem)
+        table = table * np.where(large, 2.0**-64, 1.0)
         given = _sums(table, (-2,))
     nats, bad = dependence(
         table, (np.broadcast_to(given.astype(np.float64), table.shape),), left, mean=True,
