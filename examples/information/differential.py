@@ -24,7 +24,7 @@ def uniform_entropy(low: ArrayLike, high: ArrayLike, *, base: float | None = Non
     Raises:
         ValueError: An interval is empty or infinite.
     """
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         width = np.subtract(high, low, dtype=np.float64)
     _positive("the interval's length", width)
     return np.log(width) * unit(base)
