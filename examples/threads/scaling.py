@@ -31,6 +31,7 @@ from .results import Results
 OUT = Console()
 SAID = Console(stderr=True)
 INTERRUPTED = 130
+PICTURES = (".png", ".svg", ".pdf", ".jpg")
 
 
 class Meter:
@@ -86,8 +87,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         help="the matrices' order; the other kernels' sizes follow it; default: %(default)s",
     )  # fmt: skip
     parser.add_argument("--rounds", type=_positive, default=3, help="default: %(default)s")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the curves there")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
+    parser.add_argument("--plot", type=_picture, metavar="FILE", help="draw the curves there")
+    parser.add_argument("--json", type=_file, metavar="FILE", help="write every sample there")
     parser.add_argument(
         "--no-peers", action="store_true", help=f"leave out {', '.join(p.name for p in PEERS)}"
     )
@@ -120,6 +121,25 @@ def _counts(text: str) -> list[int]:
             f"expected at most {most_threads()} on this machine, not {counts[-1]}"
         )
     return counts
+
+
+def _file(text: str) -> Path:
+    # Told before anything is measured, not after.
+    path = Path(text)
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {path.parent}")
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a folder")
+    return path
+
+
+def _picture(text: str) -> Path:
+    path = _file(text)
+    if path.suffix.lower() not in PICTURES:
+        raise argparse.ArgumentTypeError(
+            f"expected a name that ends in {', '.join(PICTURES)}, not {text!r}"
+        )
+    return path
 
 
 def setups_of(kernel: Kernel, results: Results) -> list[Setup]:

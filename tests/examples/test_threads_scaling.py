@@ -246,6 +246,10 @@ def test_a_wrong_answer_ends_the_driver(
         (["--threads", "1,0"], "at least 1, not '0'"),
         (["--threads", "2,100000"], f"at most {most_threads()} on this machine, not 100000"),
         (["--n", "-3"], "at least 1, not '-3'"),
+        (["--plot", "/nonexistent/x.png"], "--plot: there is no folder /nonexistent"),
+        (["--json", "/nonexistent/x.json"], "--json: there is no folder /nonexistent"),
+        (["--json", "/"], "--json: / is a folder"),
+        (["--plot", "curves"], "--plot: expected a name that ends in .png, .svg, .pdf, .jpg"),
         (["--rounds", "few"], "at least 1, not 'few'"),
     ],
 )
@@ -253,7 +257,7 @@ def test_wrong_usage_is_said(
     arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(arguments)
+        main([*SMALL, "--kernel", "pi", *arguments])
     assert ended.value.code == 2
     assert told in capsys.readouterr().err
 
