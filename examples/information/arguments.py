@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from examples.team import available_threads, bounded
+from examples.team import FEW, available_threads, bounded
 
 Axis = int | Sequence[int] | None
 Floats = NDArray[np.floating[Any]]
@@ -139,9 +139,9 @@ def thread_count(threads: int | None, work: int) -> int:
     """How many threads to use for so many elements.
 
     Args:
-        threads: What the caller asked for, of which no more are used than there are elements, or
-            than `most_threads`; None for as many as are worth it, at most ``OMP_NUM_THREADS`` or,
-            without that, the processors that this process may use.
+        threads: What the caller asked for; more than `FEW` only where there are as many elements,
+            and never more than `most_threads`. None for as many as are worth it, at most
+            ``OMP_NUM_THREADS`` or, without that, the processors that this process may use.
         work: How many elements there are.
 
     Raises:
@@ -149,10 +149,11 @@ def thread_count(threads: int | None, work: int) -> int:
         ValueError: Fewer than one were asked for.
     """
     if threads is not None:
-        number = whole("threads", threads)
-        if number < 1:
-            raise ValueError(f"threads is {number}, expected 1 or more, or None for all")
-        return bounded(min(number, max(work, 1)))
+        if type(threads) is not int:
+            threads = whole("threads", threads)
+        if threads < 1:
+            raise ValueError(f"threads is {threads}, expected 1 or more, or None for all")
+        return threads if threads <= FEW else bounded(min(threads, max(work, FEW)))
     worth = work // WORTH_A_THREAD
     return 1 if worth < 2 else min(worth, available_threads())
 
