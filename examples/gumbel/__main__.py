@@ -41,7 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     print(_variants(weights, options.seed))
     if options.pictures is not None:
-        _draw(weights, wins, options)
+        try:
+            _draw(weights, wins, options)
+        except OSError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
     return 0
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
-from examples.team import available_threads
+from examples.team import available_threads, bounded
 
 Size = int | tuple[int, ...] | None
 
@@ -135,9 +136,18 @@ def positive(name: str, value: float) -> float:
 
 
 def thread_count(threads: int | None) -> int:
-    """As many threads as asked for; by default OMP_NUM_THREADS, or as many as may run at once."""
+    """As many threads as asked for, up to `most_threads`; by default as many as are available.
+
+    Raises:
+        TypeError: No integer was given.
+        ValueError: Fewer than one were asked for.
+    """
     if threads is not None:
-        if threads < 1:
-            raise ValueError(f"threads = {threads}: expected at least 1")
-        return threads
+        try:
+            number = operator.index(threads)
+        except TypeError:
+            raise TypeError(f"threads = {threads!r}: expected an integer or None") from None
+        if number < 1:
+            raise ValueError(f"threads = {number}: expected at least 1")
+        return bounded(number)
     return available_threads()

@@ -19,14 +19,17 @@ class Gumbel:
     """The Gumbel distribution, the limit law of maxima (Gumbel, "Statistics of Extremes", 1958).
 
     Attributes:
-        loc: Mode, a number or an array.
-        scale: Positive, a number or an array that broadcasts with loc.
+        loc: Mode, a number or an array; a list becomes one.
+        scale: Positive, a number or an array that broadcasts with loc; a list becomes one.
     """
 
     loc: Real = 0.0
     scale: Real = 1.0
 
     def __post_init__(self) -> None:
+        for name in ("loc", "scale"):
+            if np.ndim(getattr(self, name)):
+                object.__setattr__(self, name, np.asarray(getattr(self, name)))
         if not np.all(np.asarray(self.scale) > 0) or not np.all(np.isfinite(self.scale)):
             raise ValueError(f"scale = {self.scale}: expected positive, finite numbers")
 
@@ -55,12 +58,12 @@ class Gumbel:
             return self.loc - self.scale * np.log(-np.log(q))
 
     def mean(self) -> Floats:
-        """loc + scale * Euler's constant."""
+        """loc + scale * Euler's constant, of the shape of loc and scale together."""
         return np.asarray(self.loc) + np.asarray(self.scale) * np.euler_gamma
 
     def std(self) -> Floats:
-        """scale * pi / sqrt(6)."""
-        return np.asarray(self.scale) * (np.pi / np.sqrt(6.0))
+        """scale * pi / sqrt(6), of the shape of loc and scale together."""
+        return np.asarray(self.scale) * np.full(self._shape, np.pi / np.sqrt(6.0))
 
     def samples(
         self,
@@ -80,7 +83,7 @@ class Gumbel:
         """
         wanted = _arguments.float_type(dtype)
         if size is None:
-            size = np.broadcast_shapes(np.shape(self.loc), np.shape(self.scale))
+            size = self._shape
         noise = stream(rng).gumbel(size, dtype=np.float64, threads=threads)
         if not (np.ndim(self.scale) == 0 and self.scale == 1.0):
             noise *= np.asarray(self.scale)
@@ -88,8 +91,13 @@ class Gumbel:
             noise += np.asarray(self.loc)
         return noise.astype(wanted, copy=False)
 
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return np.broadcast_shapes(np.shape(self.loc), np.shape(self.scale))
+
     def _standard(self, x: npt.ArrayLike) -> Floats:
-        return (np.asarray(x, np.float64) - self.loc) / self.scale
+        with np.errstate(over="ignore"):  # 1e308 from -1e308 is as far as inf
+            return (np.asarray(x, np.float64) - self.loc) / self.scale
 
 
 gumbel = Gumbel()
@@ -123,5 +131,9 @@ def gumbel_maximum(
     if given.weighted:
         loc = np.log(top[:, 0]) + np.log((values / top).sum(axis=1))
     else:
-        loc = top[:, 0] + np.log(np.exp(values - top).sum(axis=1))
+        with np.errstate(
+            over="ignore"
+        ):  # 1e308 above another: that one is nothing, as it should be
+            below = values - top
+        loc = top[:, 0] + np.log(np.exp(below).sum(axis=1))
     return Gumbel(loc.reshape(given.batch)[()])

@@ -74,7 +74,8 @@ def perturb_and_trace(
     noise = source.gumbel(len(values), threads=1)
     with np.errstate(divide="ignore"):
         logs = np.log(values) if given.weighted else values
-    lead = logs - logs.max() + noise  # G decides between equal logits of 1e300, too
+    with np.errstate(over="ignore"):  # 1e308 behind is as good as out of the race
+        lead = logs - logs.max() + noise  # G decides between equal logits of 1e300, too
     before = np.concatenate([[-np.inf], np.maximum.accumulate(lead)[:-1]])
     leader = np.maximum.accumulate(np.where(lead > before, np.arange(len(lead)), -1))
     return Trace(logs, noise, logs + noise, leader, winner)

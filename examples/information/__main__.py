@@ -14,7 +14,11 @@ SEED = 1948
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print the tables, and draw the picture if one is asked for."""
+    """Print the tables, and draw the picture if one is asked for.
+
+    Raises:
+        SystemExit: With status 2: an argument is wrong, or the picture cannot be written.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m examples.information",
         description="Entropy of a coin, odds of hypotheses, information of correlated variables.",
@@ -28,17 +32,27 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if given.samples < 10 or given.bins < 1:
         parser.error("expected 10 samples or more, and 1 bin or more")
+    if given.plot and not given.plot.parent.is_dir():
+        parser.error(f"--plot {given.plot}: there is no folder {given.plot.parent}")
+    if given.plot and not given.plot.suffix:
+        parser.error(f"--plot {given.plot}: expected a suffix that says the format, such as .png")
 
-    show_coins(coin(np.array([0.5, 0.6, 0.75, 0.9, 0.99, 1.0])))
-    show_odds()
     right = np.array([0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99])
     values = np.concatenate([-right[::-1], [0], right])
-    found = correlation(values, given.samples, given.bins, SEED)
+    try:
+        found = correlation(values, given.samples, given.bins, SEED)
+    except (ValueError, MemoryError) as error:
+        parser.error(f"--samples {given.samples} --bins {given.bins}: {error}")
+    show_coins(coin(np.array([0.5, 0.6, 0.75, 0.9, 0.99, 1.0])))
+    show_odds()
     show_correlations(found)
     if given.plot:
         from examples.information.picture import draw
 
-        draw(given.plot, coin(np.linspace(0, 1, 301)), simplex(), found)
+        try:
+            draw(given.plot, coin(np.linspace(0, 1, 301)), simplex(), found)
+        except (OSError, ValueError) as error:
+            parser.error(f"--plot {given.plot}: {error}")
         print(f"\nThe picture is in {given.plot}.")
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from examples.team import available_threads
+from examples.team import FEW, available_threads, bounded
 
 Axis = int | Sequence[int] | None
 Floats = NDArray[np.floating[Any]]
@@ -31,6 +32,26 @@ def as_weights(name: str, given: ArrayLike) -> Floats:
     return np.require(array, np.float32 if small else np.float64, ["ALIGNED"])
 
 
+def axes_of(axis: Axis, dimensions: int) -> tuple[int, ...]:
+    """The axes as Python's integers, all for None.
+
+    Raises:
+        TypeError: It is neither an integer nor a sequence of integers.
+    """
+    if axis is None:
+        return tuple(range(dimensions))
+    try:
+        return (operator.index(axis),)  # type: ignore[arg-type]
+    except TypeError:
+        pass
+    try:
+        return tuple(operator.index(one) for one in axis)  # type: ignore[union-attr]
+    except TypeError:
+        raise TypeError(
+            f"axis is {axis!r}, expected an integer, a tuple of integers, or None"
+        ) from None
+
+
 def last(name: str, array: NDArray[Any], axis: Axis) -> tuple[NDArray[Any], int]:
     """Move the axes to be summed over to the end.
 
@@ -38,13 +59,14 @@ def last(name: str, array: NDArray[Any], axis: Axis) -> tuple[NDArray[Any], int]
         A view, and the number of its leading axes: those that are left.
 
     Raises:
+        TypeError: An axis is no integer.
         ValueError: There is no such axis, or nothing along the axes.
     """
-    axes = range(array.ndim) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    axes = axes_of(axis, array.ndim)
     if array.ndim == 0 or not axes:
         raise ValueError(f"{name} has no axis to sum over, expected one or more dimensions")
     left = array.ndim - len(axes)
-    moved = np.moveaxis(array, tuple(axes), range(left, array.ndim))
+    moved = np.moveaxis(array, axes, range(left, array.ndim))
     if 0 in moved.shape[left:]:
         raise ValueError(
             f"{name} is empty along axis {axis}: its shape is {array.shape}, "
@@ -101,21 +123,37 @@ def unit(base: float | None) -> float:
     return 1 / math.log(base)
 
 
+def whole(name: str, given: Any) -> int:
+    """An integer, Python's or NumPy's.
+
+    Raises:
+        TypeError: It is none.
+    """
+    try:
+        return operator.index(given)
+    except TypeError:
+        raise TypeError(f"{name} is {given!r}, expected an integer") from None
+
+
 def thread_count(threads: int | None, work: int) -> int:
     """How many threads to use for so many elements.
 
     Args:
-        threads: What the caller asked for; None for as many as are worth it, at most
+        threads: What the caller asked for; more than `FEW` only where there are as many elements,
+            and never more than `most_threads`. None for as many as are worth it, at most
             ``OMP_NUM_THREADS`` or, without that, the processors that this process may use.
         work: How many elements there are.
 
     Raises:
+        TypeError: No integer was given.
         ValueError: Fewer than one were asked for.
     """
     if threads is not None:
+        if type(threads) is not int:
+            threads = whole("threads", threads)
         if threads < 1:
             raise ValueError(f"threads is {threads}, expected 1 or more, or None for all")
-        return int(threads)
+        return threads if threads <= FEW else bounded(min(threads, max(work, FEW)))
     worth = work // WORTH_A_THREAD
     return 1 if worth < 2 else min(worth, available_threads())
 

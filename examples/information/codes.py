@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from examples.information.arguments import as_weights, fault
+from examples.information.arguments import as_weights, fault, whole
 from examples.information.huffman import sorted_lengths
 from examples.information.measures import entropy
 
@@ -45,8 +45,7 @@ def prefix_code(weights: ArrayLike, arity: int = 2) -> PrefixCode:
         D. A. Huffman, "A Method for the Construction of Minimum-Redundancy Codes", Proceedings of
         the IRE 40 (1952); the bound is Shannon's (1948), theorem 9.
     """
-    if not isinstance(arity, int | np.integer):
-        raise TypeError(f"arity is {arity!r}, expected an integer")
+    arity = whole("arity", arity)
     if arity < 2:
         raise ValueError(f"arity is {arity}, expected 2 or more digits")
     array = as_weights("weights", weights).astype(np.float64, copy=False)
@@ -54,11 +53,15 @@ def prefix_code(weights: ArrayLike, arity: int = 2) -> PrefixCode:
         raise ValueError(f"weights has shape {array.shape}, expected (n,) with n of 1 or more")
     if problem := fault("weights", array, 0):
         raise ValueError(problem)
-    # Scaled, exactly but for what is too light to matter, so that no sum can overflow.
-    scaled = np.ldexp(array, -np.frexp(array.max())[1])
-    words = scaled > 0
-    order = np.argsort(scaled[words], kind="stable")
+    order = np.argsort(array, kind="stable")
+    order = order[np.count_nonzero(array == 0) :]
+    exponent = int(np.frexp(array.max())[1])
+    # No sum may overflow. Where that takes scaling, weights may become 0 that are lighter than the
+    # heaviest by 2**-2000: in their order, they still have their words.
+    scaled = np.ldexp(array[order], min(0, 1023 - exponent - order.size.bit_length()))
     lengths = np.zeros(array.size, np.int64)
-    lengths[np.flatnonzero(words)[order]] = sorted_lengths(scaled[words][order], arity)
-    average = float(np.sum(scaled * lengths) / np.sum(scaled))
+    # More digits than symbols help no more; for each digit there may be an empty leaf.
+    lengths[order] = sorted_lengths(scaled, min(arity, max(order.size, 2)))
+    shares = np.ldexp(array, -exponent)
+    average = float(np.sum(shares * lengths) / np.sum(shares))
     return PrefixCode(lengths, average, float(entropy(array, base=arity)))

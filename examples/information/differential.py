@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from examples.information.arguments import thread_count, unit
+from examples.information.arguments import thread_count, unit, whole
 from examples.information.labels import as_samples
 from examples.information.neighbours import sum_log_distances
 
@@ -24,7 +24,7 @@ def uniform_entropy(low: ArrayLike, high: ArrayLike, *, base: float | None = Non
     Raises:
         ValueError: An interval is empty or infinite.
     """
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         width = np.subtract(high, low, dtype=np.float64)
     _positive("the interval's length", width)
     return np.log(width) * unit(base)
@@ -84,7 +84,7 @@ def differential_entropy(
         The estimate; -inf if more than k samples are equal: then they come from no density.
 
     Raises:
-        TypeError: The samples are no real numbers.
+        TypeError: The samples are no real numbers, or k is no integer.
         ValueError: One is infinite or nan, or their range is; or k is not 1 to n - 1.
 
     Reference:
@@ -94,7 +94,7 @@ def differential_entropy(
     """
     factor = unit(base)
     array = as_samples("samples", samples)
-    n = array.size
+    n, k = array.size, whole("k", k)
     if not 1 <= k < n:
         raise ValueError(f"k is {k}, expected 1 to n - 1 = {n - 1}")
     ordered = np.empty(n + 2 * k)

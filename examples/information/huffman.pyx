@@ -16,8 +16,8 @@ def sorted_lengths(ascending, Py_ssize_t arity):
     """Lengths of an optimal prefix code's words.
 
     Args:
-        ascending: Positive weights, float64, shape (n,), contiguous, in ascending order, whose sum
-            is finite.
+        ascending: Weights, float64, shape (n,), contiguous, in ascending order, not negative,
+            whose sum is finite. One of 0 has a word like any other.
         arity: How many digits there are.
 
     Returns:

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from examples.information.arguments import thread_count, unit
+from examples.information.arguments import thread_count, unit, whole
 from examples.information.measures import dependence, entropy
 from examples.information.tally import tally
 
@@ -125,13 +125,14 @@ def entropy_of_samples(
         The estimate; for samples that are all equal 0, or -inf where it is differential.
 
     Raises:
-        TypeError: The samples are no real numbers.
+        TypeError: The samples are no real numbers, or bins is no integer.
         ValueError: There are none, or the shape is not (n,); or one is infinite or nan; or bins is
             less than 1; or there is no such correction.
     """
     factor = unit(base)
     _known(correction)
     array = as_samples("samples", samples)
+    bins = whole("bins", bins)
     edges = _edges("samples", array, bins)
     if edges is None:
         return -np.inf if differential else 0.0
@@ -154,6 +155,7 @@ def information_of_labels(
         table, _, _ = _joint(first, second, threads)
     else:
         first, second = _same_length(as_samples("x", x), as_samples("y", y))
+        bins = whole("bins", bins)
         edges = [_edges("x", first, bins), _edges("y", second, bins)]
         if edges[0] is None or edges[1] is None:
             return 0.0  # one of them is constant

@@ -25,7 +25,9 @@ from examples.simd cimport DoubleBits, log_normal, log_quotient
 
 import numpy as np
 
-from examples.information.arguments import as_weights, delivered, last, refuse, thread_count, unit
+from examples.information.arguments import (
+    as_weights, axes_of, delivered, last, refuse, thread_count, unit,
+)
 
 cnp.import_array()
 
@@ -61,7 +63,8 @@ def entropy(weights, *, axis=-1, base=None, out=None, threads=None):
     Raises:
         ValueError: A weight is negative, infinite or nan; all weights of a distribution are zero,
             or there are none; the axis, base, number of threads or out's shape is wrong.
-        TypeError: The weights are no real numbers.
+        TypeError: The weights are no real numbers; or the axis or the number of threads is no
+            integer.
 
     Reference:
         C. E. Shannon, "A Mathematical Theory of Communication", Bell System Technical Journal 27
@@ -70,7 +73,7 @@ def entropy(weights, *, axis=-1, base=None, out=None, threads=None):
     cdef double factor = 1.0 if base is None else unit(base)
     cdef Weights w
     cdef double value
-    if out is None and axis == -1 and is_plain(weights):
+    if out is None and type(axis) is int and axis == -1 and is_plain(weights):
         n = cnp.PyArray_DIM(weights, 0)
         describe(weights, 0, &w)
         count = 1 if threads is None and n < 2 * CHUNK else thread_count(threads, n)
@@ -161,8 +164,7 @@ def discrimination_information(p2, p1, *, axis=-1, base=None, out=None, threads=
     factor = unit(base)
     x, y, left = together(as_weights("p2", p2), as_weights("p1", p1), "p2", "p1", axis)
     quotients = each_quotient(x, y, left, factor, threads)
-    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
-    quotients = np.moveaxis(quotients, range(left, x.ndim), axes)
+    quotients = np.moveaxis(quotients, range(left, x.ndim), axes_of(axis, x.ndim))
     return delivered(quotients, 1.0, np.result_type(x, y), out)
 
 
@@ -192,7 +194,7 @@ cdef void describe(cnp.ndarray array, int left, Weights* out):
 cdef object together(object p, object q, str p_name, str q_name, object axis):
     """Both arrays, broadcast to each other's shape, with the axes to sum over last."""
     if p.shape != q.shape:
-        axes = range(-1, -1 - p.ndim, -1) if axis is None else np.atleast_1d(axis)
+        axes = range(-1, -1 - p.ndim, -1) if axis is None else axes_of(axis, p.ndim)
         try:
             if p.ndim == 0 or q.ndim == 0 or any(p.shape[i] != q.shape[i] for i in axes):
                 raise ValueError
@@ -212,7 +214,7 @@ cdef object compare(Kind kind, object p, object q, object axis, object base, obj
     cdef Weights w[2]
     cdef double value
     if (
-        out is None and axis == -1 and is_plain(p) and is_plain(q)
+        out is None and type(axis) is int and axis == -1 and is_plain(p) and is_plain(q)
         and cnp.PyArray_DIM(p, 0) == cnp.PyArray_DIM(q, 0)
     ):
         n = cnp.PyArray_DIM(p, 0)

@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from examples.information.arguments import Axis, Floats, as_weights, delivered, last, refuse, unit
+from examples.information.arguments import (
+    Axis,
+    Floats,
+    as_weights,
+    axes_of,
+    delivered,
+    fault,
+    last,
+    refuse,
+    unit,
+)
 from examples.information.labels import Correction, information_of_labels
 from examples.information.measures import dependence, entropy
 
@@ -71,8 +81,13 @@ def conditional_entropy(
     factor = unit(base)
     table, left = _table("joint", joint, axis, 2)
     given = _sums(table, (-2,))
-    if (given > np.finfo(np.float64).max).any():
-        table = table * table.dtype.type(2.0**-64)  # the sums must be on the table's own scale
+    large = (given > np.finfo(np.float64).max).any(axis=(-2, -1), keepdims=True)
+    if large.any():
+        # The sums must be on their table's own scale. The other tables of the batch stay on theirs:
+        # what is light there would lose digits, or become 0.
+        if problem := fault("joint", table, left):
+            raise ValueError(problem)
+        table = table * np.where(large, 2.0**-64, 1.0)
         given = _sums(table, (-2,))
     nats, bad = dependence(
         table, (np.broadcast_to(given.astype(np.float64), table.shape),), left, mean=True,
@@ -196,19 +211,23 @@ def interaction_information(
     )
 
 
-def _table(
-    name: str, given: ArrayLike, axis: tuple[int, ...], variables: int
-) -> tuple[Floats, int]:
-    """The table with the variables' axes last, and how many others there are."""
+def _table(name: str, given: ArrayLike, axis: Axis, variables: int) -> tuple[Floats, int]:
+    """The table with the variables' axes last, and how many others there are.
+
+    Raises:
+        TypeError: An axis is no integer, or the weights are no real numbers.
+        ValueError: There is no such axis, or not one for each variable; or nothing along them.
+    """
     array = as_weights(name, given)
-    if len(axis) != variables:
-        raise ValueError(f"axis is {axis}, expected {variables} axes")
+    axes = () if axis is None else axes_of(axis, array.ndim)
+    if len(axes) != variables:
+        raise ValueError(f"axis is {axis}, expected {variables} axes, one for each variable")
     if array.ndim < variables:
         raise ValueError(
             f"{name} has shape {array.shape}, expected {variables} dimensions or more, "
             "one for each variable"
         )
-    return last(name, array, axis)
+    return last(name, array, axes)
 
 
 def _sums(table: Floats, axes: tuple[int, ...]) -> NDArray[np.longdouble]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..team import available_threads
+from ..team import available_threads, most_threads
 from . import article, shapes, tiled
 
 Matrix = NDArray[np.float64]
@@ -21,7 +21,12 @@ PRODUCTS: dict[str, Callable[..., None]] = {
 
 
 def _team(threads: int | None) -> int:
-    """The number of OpenMP threads, 0 for none: one thread needs no team."""
+    """The number of OpenMP threads, 0 for none: one thread needs no team.
+
+    Raises:
+        TypeError: threads is no integer.
+        ValueError: threads is below 1 or above `most_threads()`.
+    """
     if threads is None:
         threads = available_threads()
     try:
@@ -30,6 +35,8 @@ def _team(threads: int | None) -> int:
         raise TypeError(f"threads must be an integer or None, not {threads!r}") from None
     if threads < 1:
         raise ValueError(f"threads must be at least 1, not {threads}")
+    if threads > most_threads():
+        raise ValueError(f"threads must be at most {most_threads()} on this machine, not {threads}")
     return 0 if threads == 1 else threads
 
 
@@ -81,7 +88,8 @@ def matmul(
 
     Raises:
         TypeError: a matrix has other numbers than real ones.
-        ValueError: shapes do not fit, or an argument is not one of those above.
+        ValueError: shapes do not fit, or an argument is not one of those above; or there are more
+            threads than 4 for each processor, and than 16.
     """
     if kernel not in PRODUCTS:
         raise ValueError(f"kernel must be one of {', '.join(PRODUCTS)}, not {kernel!r}")
@@ -117,7 +125,7 @@ def triad(
 
     Raises:
         TypeError: an array has other numbers than real ones.
-        ValueError: shapes differ, or `out` or `threads` is not as above.
+        ValueError: shapes differ, or `out` or `threads` is not as of `matmul`.
     """
     team = _team(threads)
     left, right = _real("b", b, 1), _real("c", c, 1)
@@ -140,7 +148,7 @@ def pi(terms: int = 100_000_000, *, threads: int | None = None) -> float:
             the same, bit for bit, for any number.
 
     Raises:
-        ValueError: `terms` or `threads` is below 1.
+        ValueError: `terms` is below 1, or `threads` is not as of `matmul`.
     """
     if terms < 1:
         raise ValueError(f"terms must be at least 1, not {terms}")

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from threadpoolctl import threadpool_limits
 
-from ..team import available_processors
+from ..team import available_processors, most_threads
 from . import experiment, machine, tables, watch
 from .experiment import Sample, Setup, Times
 from .kernels import KERNELS, Kernel
@@ -31,6 +31,7 @@ from .results import Results
 OUT = Console()
 SAID = Console(stderr=True)
 INTERRUPTED = 130
+PICTURES = (".png", ".svg", ".pdf", ".jpg")
 
 
 class Meter:
@@ -78,15 +79,16 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )  # fmt: skip
     parser.add_argument(
         "--threads", type=_counts, default=counts, metavar="P,Q",
-        help=f"numbers of workers; default: {','.join(map(str, counts))}",
+        help=f"numbers of workers, at most {most_threads()}; "
+        f"default: {','.join(map(str, counts))}",
     )  # fmt: skip
     parser.add_argument(
         "--n", type=_positive, default=1200,
         help="the matrices' order; the other kernels' sizes follow it; default: %(default)s",
     )  # fmt: skip
     parser.add_argument("--rounds", type=_positive, default=3, help="default: %(default)s")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the curves there")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
+    parser.add_argument("--plot", type=_picture, metavar="FILE", help="draw the curves there")
+    parser.add_argument("--json", type=_file, metavar="FILE", help="write every sample there")
     parser.add_argument(
         "--no-peers", action="store_true", help=f"leave out {', '.join(p.name for p in PEERS)}"
     )
@@ -113,7 +115,31 @@ def _positive(text: str) -> int:
 
 def _counts(text: str) -> list[int]:
     # All that is told is told relative to one worker.
-    return sorted({1, *map(_positive, text.split(","))})
+    counts = sorted({1, *map(_positive, text.split(","))})
+    if counts[-1] > most_threads():
+        raise argparse.ArgumentTypeError(
+            f"expected at most {most_threads()} on this machine, not {counts[-1]}"
+        )
+    return counts
+
+
+def _file(text: str) -> Path:
+    # Told before anything is measured, not after.
+    path = Path(text)
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {path.parent}")
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a folder")
+    return path
+
+
+def _picture(text: str) -> Path:
+    path = _file(text)
+    if path.suffix.lower() not in PICTURES:
+        raise argparse.ArgumentTypeError(
+            f"expected a name that ends in {', '.join(PICTURES)}, not {text!r}"
+        )
+    return path
 
 
 def setups_of(kernel: Kernel, results: Results) -> list[Setup]:

@@ -279,6 +279,15 @@ def test_no_distributions_and_no_draws_are_empty() -> None:
 # Bad input
 
 
+def test_logits_farther_apart_than_any_number_are_raced_without_a_warning() -> None:
+    """pytest turns a warning into an error."""
+    logits = [1e308, -1e308, 1e308]
+    assert gumbel_maximum(logits).loc == 1e308
+    trace = perturb_and_trace(logits, rng=5)
+    assert trace.winner == gumbel_max(logits, rng=5) == trace.leader[-1]
+    assert trace.scores.tolist() == logits
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

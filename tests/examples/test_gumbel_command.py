@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from examples.gumbel.__main__ import main
+from examples.team import most_threads
 
 
 def test_prints_a_race_and_its_frequencies(capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,3 +48,19 @@ def test_bad_arguments_are_named(
         status = stop.code
     assert status == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_place_where_no_folder_can_be_is_said_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "pictures"
+    assert main(["--draws", "1000", "--pictures", str(folder)]) == 2
+    assert f"Not a directory: '{folder}'" in capsys.readouterr().err
+
+
+def test_a_great_number_of_threads_is_bounded_and_the_number_used_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--draws", "1000", "--threads", "1000000"]) == 0
+    assert f"on {most_threads()} threads: " in capsys.readouterr().out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mpmath
 import numpy as np
 import pytest
@@ -146,6 +148,39 @@ def test_density_distribution_and_quantile_are_scipys() -> None:
         np.testing.assert_allclose(ours.quantile(q), scipys.ppf(q), rtol=1e-13)
         assert ours.mean() == pytest.approx(scipys.mean())
         assert ours.std() == pytest.approx(scipys.std())
+
+
+def test_lists_of_modes_and_scales_are_arrays_in_each_function() -> None:
+    lists, arrays = Gumbel(0, [1.0, 2.0]), Gumbel(0, np.array([1.0, 2.0]))
+    for function in ("pdf", "cdf", "quantile"):
+        np.testing.assert_array_equal(getattr(lists, function)(0.5), getattr(arrays, function)(0.5))
+    np.testing.assert_array_equal(
+        Gumbel([3, 4], 2.0).quantile([0.5, 0.25]),
+        [Gumbel(3, 2.0).quantile(0.5), Gumbel(4, 2.0).quantile(0.25)],
+    )
+    np.testing.assert_array_equal(lists.samples(rng=1), arrays.samples(rng=1))
+
+
+@pytest.mark.parametrize(
+    ("loc", "scale", "shape"),
+    [(0.0, 1.0, ()), (np.zeros(3), 1.0, (3,)), (0, [1, 2], (2,)), ([[1], [2]], [1, 2, 3], (2, 3))],
+)
+def test_mean_and_deviation_have_the_shape_of_a_sample(
+    loc: Any, scale: Any, shape: tuple[int, ...]
+) -> None:
+    distribution = Gumbel(loc, scale)
+    assert np.shape(distribution.mean()) == np.shape(distribution.std()) == shape
+    assert distribution.samples(rng=1).shape == shape
+    np.testing.assert_allclose(
+        distribution.std(), np.broadcast_to(scale, shape) * np.pi / 6**0.5, rtol=1e-15
+    )
+
+
+def test_points_farther_than_any_number_are_at_the_ends() -> None:
+    """Without a warning, which pytest would turn into an error."""
+    far = Gumbel([1e308, -1e308])
+    assert far.cdf([-1e308, 1e308]).tolist() == [0, 1]
+    assert far.pdf([-1e308, 1e308]).tolist() == [0, 0]
 
 
 def test_quantile_inverts_the_distribution() -> None:

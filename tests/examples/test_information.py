@@ -245,3 +245,22 @@ def test_known_codes() -> None:
     assert prefix_code([8, 4, 2, 1, 1]).lengths.tolist() == [1, 2, 3, 4, 4]
     assert prefix_code([1] * 9, arity=3).lengths.tolist() == [2] * 9
     assert prefix_code([5.0, 0.0]) == (pytest.approx([0, 0]), 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("weights", "lengths"),
+    [
+        ([1e308, 1e-20], [1, 1]),
+        ([1e300, 1e-30, 1], [1, 2, 2]),
+        ([1e300, 5e-324, 1e-30, 0, 1], [1, 3, 3, 0, 2]),
+        ([1.7e308, 5e-324, 1.7e308, 1.7e308, 5e-324], [2, 3, 2, 2, 3]),
+        ([5e-324, 0.0, 5e-324, 1e-323], [2, 0, 2, 1]),
+    ],
+)
+def test_the_lightest_symbol_beside_the_heaviest_still_has_a_word(
+    weights: list[float], lengths: list[int]
+) -> None:
+    code = prefix_code(weights)
+    assert code.lengths.tolist() == lengths
+    assert sum(2.0**-length for length in lengths if length) == 1
+    assert code.bound <= code.average + 1e-15

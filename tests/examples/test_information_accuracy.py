@@ -154,6 +154,26 @@ def test_tables_of_any_scale_have_the_same_information(scale: float) -> None:
         np.testing.assert_allclose(measure(joint * scale), measure(joint), rtol=1e-13, atol=1e-15)
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-307, 1e-323, 1.0, 1e300])
+def test_a_table_is_not_changed_by_a_heavy_one_beside_it(scale: float) -> None:
+    heavy = np.full((2, 2), 1.7e308)
+    light = scale * np.array([[1.0, 1.0], [1.0, 3.0]])
+    expected = conditional_entropy(light)
+    for axis in ((-2, -1), (-1, -2)):
+        found = conditional_entropy([heavy, light], axis=axis)
+        np.testing.assert_allclose(found, [np.log(2), expected], rtol=1e-15)
+    if scale > 1e-310:
+        assert expected == pytest.approx(2 / 6 * np.log(2) + 4 / 6 * _entropy(0.25), rel=1e-13)
+    with pytest.raises(ValueError, match=r"joint has -1e-310 at \[1, 0, 1\]"):
+        conditional_entropy([heavy, [[1.0, -1e-310], [1.0, 1.0]]])
+    with pytest.raises(ValueError, match=r"joint is all zeros at \[1\]"):
+        conditional_entropy([heavy, np.zeros((2, 2))])
+
+
+def _entropy(p: float) -> float:
+    return float(-p * np.log(p) - (1 - p) * np.log(1 - p))
+
+
 @pytest.mark.parametrize(
     "measure",
     [

@@ -14,8 +14,10 @@ from examples.information import (
     conditional_entropy,
     conditional_mutual_information,
     cross_entropy,
+    differential_entropy,
     discrimination_information,
     entropy,
+    entropy_of_samples,
     interaction_information,
     j_divergence,
     joint_entropy,
@@ -40,6 +42,63 @@ def test_any_axis_gives_what_its_vectors_give(axis: int) -> None:
         assert found[place] == entropy(vectors[place])
         assert pairs[place] == kl_divergence(vectors[place], other[place])
     np.testing.assert_allclose(found, scipy.stats.entropy(CUBE, axis=axis), rtol=1e-13)
+
+
+@pytest.mark.parametrize("integer", [int, np.int64, np.int8, np.uint8, np.array])
+def test_numpys_integers_are_axes_bins_and_neighbours(integer: Callable[[int], Any]) -> None:
+    one, other = CUBE[0], CUBE[1]
+    axis = integer(0)
+    np.testing.assert_array_equal(entropy(one, axis=axis), entropy(one, axis=0))
+    for measure in (*PAIRS, discrimination_information):
+        for q in (other, other[:, :1]):
+            np.testing.assert_array_equal(measure(one, q, axis=axis), measure(one, q, axis=0))
+    both = (integer(0), integer(1))
+    assert mutual_information(one, axis=both) == mutual_information(one)
+    assert entropy(one, axis=np.array(both)) == entropy(one, axis=(0, 1))
+    x, y = one.ravel(), other.ravel()
+    assert entropy_of_samples(x, integer(3)) == entropy_of_samples(x, 3)
+    assert mutual_information(x, y, bins=integer(3)) == mutual_information(x, y, bins=3)
+    assert differential_entropy(x, k=integer(2)) == differential_entropy(x, k=2)
+    assert prefix_code(x, integer(3)).average == prefix_code(x, 3).average
+
+
+@pytest.mark.parametrize("axis", [1.0, "0", (0, 1.5), np.array([0.5]), 1j])
+def test_what_is_no_axis_is_told(axis: Any) -> None:
+    for call in (
+        lambda: entropy(CUBE, axis=axis),
+        lambda: kl_divergence(CUBE, CUBE[:1], axis=axis),
+        lambda: discrimination_information(CUBE, CUBE, axis=axis),
+        lambda: mutual_information(CUBE, axis=axis),
+    ):
+        with pytest.raises(TypeError, match=r"axis is .*, expected an integer, a tuple of"):
+            call()
+
+
+@pytest.mark.parametrize("axis", [1, None, (0, 1, 2), np.int64(1)])
+def test_a_table_wants_an_axis_for_each_variable(axis: Any) -> None:
+    for measure in (mutual_information, conditional_entropy):
+        with pytest.raises(ValueError, match=r"axis is .*, expected 2 axes, one for each variable"):
+            measure(CUBE, axis=axis)
+
+
+def test_parts_of_bins_neighbours_and_digits_are_told() -> None:
+    x, y = CUBE[:2].reshape(2, -1)
+    for call in (lambda: entropy_of_samples(x, 2.5), lambda: mutual_information(x, y, bins=2.5)):
+        with pytest.raises(TypeError, match=r"bins is 2\.5, expected an integer"):
+            call()
+    with pytest.raises(TypeError, match=r"k is 1\.5, expected an integer"):
+        differential_entropy(x, k=1.5)
+    with pytest.raises(TypeError, match=r"arity is 2\.5, expected an integer"):
+        prefix_code(x, 2.5)
+
+
+@pytest.mark.parametrize("arity", [4, 10, 2**63, pytest.param(10**400, id="10**400")])
+def test_more_digits_than_symbols_make_words_of_one_digit(arity: int) -> None:
+    code = prefix_code([1, 2, 0, 3, 4], arity)
+    assert code.lengths.tolist() == [1, 1, 0, 1, 1]
+    assert code.average == 1
+    assert 0 < code.bound <= 1
+    assert prefix_code([7], arity).lengths.tolist() == [0]
 
 
 def test_several_axes_and_all_axes_are_summed_over_together() -> None:

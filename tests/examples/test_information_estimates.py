@@ -174,6 +174,12 @@ def test_closed_forms_are_scipys() -> None:
             refused()
 
 
+def test_an_interval_longer_than_any_number_is_refused_without_a_warning() -> None:
+    """pytest turns a warning into an error."""
+    with pytest.raises(ValueError, match="the interval's length is inf, expected a positive, fin"):
+        uniform_entropy(-1.7e308, 1.7e308)
+
+
 @pytest.mark.parametrize("k", [1, 3, 10])
 @pytest.mark.parametrize("n", [11, 64, 1000, 2500])
 def test_neighbours_are_found_as_by_looking_at_all(n: int, k: int) -> None:

@@ -30,6 +30,35 @@ def test_command_refuses_what_it_cannot_study(capsys: pytest.CaptureFixture[str]
     assert "expected 10 samples or more, and 1 bin or more" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--bins", "5000000"], "--bins 5000000: bins is 5000000, expected 1 to 4194304"),
+        (["--bins", "4000000"], "4000000 x 4000000 bins are too many for 500 samples"),
+        (["--samples", "100000000000000000"], "--bins 40: Unable to allocate"),
+        (["--samples", "9" * 30], "--bins 40: "),
+        (["--plot", "/nonexistent/x.png"], "there is no folder /nonexistent"),
+        (["--plot", "x.such"], "--plot x.such: Format 'such' is not supported"),
+        (["--plot", "picture"], "--plot picture: expected a suffix that says the format"),
+    ],
+)
+def test_command_says_in_a_line_what_it_cannot_draw_or_count(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--samples", "500", *arguments])
+    assert told in capsys.readouterr().err
+
+
+def test_command_says_where_a_folder_is_in_the_pictures_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.png").mkdir()
+    with pytest.raises(SystemExit, match="2"):
+        main(["--samples", "500", "--plot", str(tmp_path / "x.png")])
+    assert "x.png: [Errno 21] Is a directory" in capsys.readouterr().err
+
+
 def test_fair_coins_and_equal_outcomes_have_most_entropy() -> None:
     coins = coin(np.linspace(0, 1, 21))
     assert coins.heads[np.argmax(coins.entropy)] == 0.5

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples.team import most_threads
 from examples.threads import experiment, laws, machine, peers, scaling, tables
 from examples.threads.experiment import MODES, Sample, Setup, Times
 from examples.threads.kernels import KERNELS, Problem
@@ -100,6 +101,12 @@ def test_the_articles_setups_are_its_table() -> None:
     assert len(set(setups)) == 8
     assert Setup(2, 4, False, 2) in setups  # two threads, held, prange, a product each
     assert {setup.times for setup in setups if setup.threads == 1} == {1}
+
+
+def test_the_articles_setups_leave_out_crowds_of_thousands_of_threads() -> None:
+    setups = experiment.article([1, 2, 256], cores=256)
+    assert max(setup.workers for setup in setups) == 512
+    assert Setup(256, 0, True, 256) in setups
 
 
 def sweep(problem: Problem, rounds: int = 2) -> Iterable[Sample]:
@@ -237,7 +244,12 @@ def test_a_wrong_answer_ends_the_driver(
     [
         (["--kernel", "ijk,kij"], "unknown: kij; known: ijk, ikj, tiled"),
         (["--threads", "1,0"], "at least 1, not '0'"),
+        (["--threads", "2,100000"], f"at most {most_threads()} on this machine, not 100000"),
         (["--n", "-3"], "at least 1, not '-3'"),
+        (["--plot", "/nonexistent/x.png"], "--plot: there is no folder /nonexistent"),
+        (["--json", "/nonexistent/x.json"], "--json: there is no folder /nonexistent"),
+        (["--json", "/"], "--json: / is a folder"),
+        (["--plot", "curves"], "--plot: expected a name that ends in .png, .svg, .pdf, .jpg"),
         (["--rounds", "few"], "at least 1, not 'few'"),
     ],
 )
@@ -245,7 +257,7 @@ def test_wrong_usage_is_said(
     arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(arguments)
+        main([*SMALL, "--kernel", "pi", *arguments])
     assert ended.value.code == 2
     assert told in capsys.readouterr().err
 
