@@ -44,6 +44,7 @@ class Module:
         """Folders in front of the project's own on sys.path."""
         self.options = ""
         self.env: dict[str, str] = dict(FAST)
+        self.cwd = project.root
 
     def write(self, relpath: str, content: str) -> Path:
         return self.project.write(relpath, content)
@@ -54,7 +55,7 @@ import sys; sys.path[:0] = {[str(self.root / place) for place in self.path]!r}
 import cyhot; cyhot.install({self.options})
 {textwrap.dedent(code)}
 """
-        return self.server.run(self.project, program, env=self.env)
+        return self.server.run(self.project, program, env=self.env, cwd=self.cwd)
 
     def ask(self) -> tuple[str, bool]:
         """What m.value is, and whether that took a compile."""
@@ -732,6 +733,84 @@ def test_files_that_options_name_are_noticed(m: Module) -> None:
 
     assert "flags changed (named by an option of m.pyx)" in m.why()
     assert m.built() == "5"
+
+
+RELATIVE = {
+    "CPATH": "inc",
+    "C_INCLUDE_PATH": "/missing:inc",
+    "CPATH, empty": "/missing:",
+    "CPATH, dot": ".",
+    "CFLAGS": "-O0 --include-directory inc",
+}
+
+
+@pytest.mark.parametrize("variable", RELATIVE)
+def test_folders_in_variables_are_relative_to_the_working_folder(m: Module, variable: str) -> None:
+    m.env[variable.partition(",")[0]] = RELATIVE[variable]
+    m.path = ["."]
+    m.write("m.pyx", USES_HEADER)
+    place = "inc/n.h" if "inc" in RELATIVE[variable] else "n.h"
+    for number, folder in enumerate(("one", "two")):
+        m.write(f"{folder}/{place}", f"#define N {number}")
+        m.cwd = m.root / folder
+        assert m.built() == str(number)
+    m.cwd = m.root / "one"
+    assert m.kept() == "0"
+
+    m.write(f"one/{place}", "#define N 3")
+
+    assert m.built() == "3"
+
+
+def test_library_path_is_relative_to_the_working_folder(m: Module) -> None:
+    m.env["LIBRARY_PATH"] = "early:late"
+    m.options = "libraries=['number']"
+    m.path = ["."]
+    m.write("m.pyx", 'cdef extern from *:\n    "int number(void);"\n    int number()\n'
+                     'value = number()')  # fmt: skip
+    for number, folder in enumerate(("one", "two")):
+        m.cwd = m.root / folder
+        m.cwd.mkdir()
+        static_library(m.cwd / "late", number)
+        assert m.built() == str(number)
+
+    static_library(m.cwd / "early", 3)
+
+    assert m.built() == "3"
+
+
+def test_a_header_that_cflags_include_is_that_of_the_working_folder(m: Module) -> None:
+    m.env["CFLAGS"] = "-O0 -include n.h -include limits.h"
+    m.path = ["."]
+    m.write("m.pyx", "cdef extern from *:\n    int N\nvalue = N")
+    m.write("n.h", "#define N 0")
+    for folder in ("one", "two"):
+        (m.root / folder).mkdir()
+    m.write("two/n.h", "#define N 2")
+    m.cwd = m.root / "one"
+    assert m.built() == "0"
+    m.cwd = m.root / "two"
+    assert m.built() == "2"
+
+    m.cwd = m.root / "one"
+    m.write("one/n.h", "#define N 1")
+
+    assert m.built() == "1"
+
+
+def test_a_header_that_settings_include_is_relative_to_where_they_are_written(m: Module) -> None:
+    m.write("source/m.pyx", "# distutils: extra_compile_args = -imacros inc/k.h\n"
+                     "cdef extern from *:\n    int N\n    int K\nvalue = N + K")  # fmt: skip
+    m.write("pyproject.toml", "[tool.cyhot]\nextra_compile_args = ['-include', 'inc/n.h']")
+    m.write("inc/n.h", "#define N 1")
+    m.write("inc/k.h", "#define K 10")
+    m.path = ["source"]
+    m.cwd = m.root / "inc"
+    assert m.built() == "11"
+
+    m.write("inc/n.h", "#define N 2")
+
+    assert m.built() == "12"
 
 
 def static_library(folder: Path, number: int) -> None:

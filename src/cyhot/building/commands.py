@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar, cast
 
+from .options import placed_lists
+
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
@@ -67,8 +69,12 @@ class Finished:
 
 
 def environment(temporary: str) -> dict[str, str]:
-    """The environment for compilers: messages in English, temporary files in our folder."""
-    return {**os.environ, "LC_ALL": "C", **({"TMPDIR": temporary} if temporary else {})}
+    """The environment for compilers: messages in English, temporary files in our folder.
+
+    Folders are relative to the working folder, which is not theirs.
+    """
+    own = {"LC_ALL": "C", **({"TMPDIR": temporary} if temporary else {})}
+    return {**os.environ, **placed_lists(os.environ), **own}
 
 
 class Stopped(KeyboardInterrupt):

@@ -29,6 +29,7 @@ from .header import read_header, require_language
 from .inputs import Prober
 from .instrument import FOREIGN, HEADERS, VERSION, instrument
 from .observe import LAUNCHERS, FileSig, hash_file
+from .options import located
 from .packages import cimported_packages, get_include, header_folders, numpy_include
 from .prepare import has_failed
 from .processors import processors
@@ -509,7 +510,7 @@ class Attempt:
     def _options(self, compiler: Compiler, cplus: bool) -> list[str]:
         spec = self.spec
         # Quoted includes are looked for beside the source, as if the C file lay there.
-        return [
+        options = [
             *compile_flags(spec.profile, compiler, cplus, os.environ),
             *("-iquote", os.path.dirname(spec.path)),
             *(f"-I{folder}" for folder in (*spec.include_dirs, *python_include_dirs())),
@@ -518,6 +519,7 @@ class Attempt:
             *spec.extra_compile_args,
             *(() if self.settings.flag("optimize") else _UNOPTIMIZED),
         ]
+        return located(options, self.prober)
 
     def _debug_options(self, here: str) -> list[str]:
         """Options for where debuggers look for files that the C names relative to its root."""

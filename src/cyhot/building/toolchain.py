@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CompileError, Diagnostic
-from ..settings import placed_folders, words_of
+from ..settings import placed_folders, placed_header, words_of
 from .commands import Finished, run
 from .observe import (
     LAUNCHERS,
@@ -332,7 +332,7 @@ def _own_flags(cplus: bool, environ: Mapping[str, str]) -> list[str]:
 def _options_in(variable: str, environ: Mapping[str, str]) -> list[str]:
     """The options in a variable. Compilers run in a folder of ours, not in the user's."""
     words = words_of(variable, environ.get(variable, ""))
-    return list(placed_folders(words, os.path.abspath))
+    return list(placed_folders(words, os.path.abspath, lambda p: placed_header(p, os.getcwd())))
 
 
 _OPTIMIZED = re.compile(r"-O.*")
