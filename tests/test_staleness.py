@@ -492,6 +492,46 @@ def test_headers_before_those_in_folders_of_cflags_and_cpath_are_noticed(m: Modu
         assert m.built() == str(number)
 
 
+SEARCHED = {
+    "isystem before idirafter": "-isystem one -idirafter two",
+    "idirafter": "-idirafter one -idirafter two",
+    "two words": "--include-directory ROOT/one --include-directory=ROOT/two",
+    "response file": "@ROOT/outer",
+    "preprocessor": "-Wp,-I,ROOT/one,-I,ROOT/two",
+    "named twice": "-I two -I one -isystem two",
+}
+
+
+@pytest.mark.parametrize("words", SEARCHED.values(), ids=SEARCHED)
+def test_a_header_in_an_earlier_folder_of_any_option_is_noticed(m: Module, words: str) -> None:
+    for folder in ("one", "two"):
+        (m.root / folder).mkdir()
+    m.write("outer", f"-DX=1 '@{m.root}/inner'")
+    m.write("inner", f'-I{m.root}/one "-I" {m.root}/two')
+    m.options = f"extra_compile_args={words.replace('ROOT', str(m.root)).split()}"
+    m.write("two/n.h", "#define N 2")
+    m.write("m.pyx", USES_HEADER)
+    assert m.built() == "2"
+
+    m.write("one/n.h", "#define N 1")
+
+    assert "n.h appeared" in m.why()
+
+
+def test_a_header_in_an_earlier_folder_of_any_option_is_noticed_where_it_was_asked_for(
+    m: Module,
+) -> None:
+    """``__has_include`` leaves no trace of what it did not find."""
+    (m.root / "after").mkdir()
+    m.write("m.pyx", "# distutils: extra_compile_args = -idirafter after\n" + USES_HEADER)
+    m.write("n.h", "#if __has_include(<k.h>)\n#include <k.h>\n#else\n#define N 1\n#endif")
+    assert m.built() == "1"
+
+    m.write("after/k.h", "#define N 2")
+
+    assert m.built() == "2"
+
+
 def test_a_header_in_an_earlier_folder_of_the_compilers_own_is_noticed(m: Module) -> None:
     """A library that is installed into /usr/local comes before the one in /usr."""
     local, usr = (m.root / name for name in ("local", "usr"))
@@ -735,6 +775,19 @@ def test_files_that_options_name_are_noticed(m: Module) -> None:
     assert m.built() == "5"
 
 
+def test_a_response_file_that_a_response_file_names_is_noticed(m: Module) -> None:
+    m.write("m.pyx", "cdef extern from *:\n    int N\nvalue = N")
+    outer = m.write("outer", f"@{m.root}/inner")
+    m.write("inner", "-DN=4")
+    m.env["CFLAGS"] = f"-O0 @{outer}"
+    assert m.built() == "4"
+
+    m.write("inner", "-DN=5")
+
+    assert "inner changed (named by an option of m.pyx)" in m.why()
+    assert m.built() == "5"
+
+
 RELATIVE = {
     "CPATH": "inc",
     "C_INCLUDE_PATH": "/missing:inc",
@@ -839,6 +892,31 @@ def test_a_changed_or_earlier_static_library_is_noticed(m: Module) -> None:
     assert m.built() == "3"
     static_library(one, 1)
     assert m.built() == "1"
+
+
+LINKED = {
+    "linker's folders": "-Wl,-L,ROOT/one -Wl,-L,ROOT/two -lnumber",
+    "linker's joined folders": "-Wl,-LROOT/one,-LROOT/two -lnumber",
+    "linker's library": "-Lone -Ltwo -Wl,-lnumber",
+    "response file": "@ROOT/words",
+    "linker script": "-Lone -Ltwo -lscript",
+}
+
+
+@pytest.mark.parametrize("words", LINKED.values(), ids=LINKED)
+def test_a_library_in_an_earlier_folder_of_any_option_is_noticed(m: Module, words: str) -> None:
+    m.write("m.pyx", 'cdef extern from *:\n    "int number(void);"\n    int number()\n'
+                     'value = number()')  # fmt: skip
+    m.write("words", f"-L{m.root}/one -L {m.root}/two -lnumber")
+    m.write("two/libscript.so", "INPUT(-lnumber)")
+    (m.root / "one").mkdir()
+    m.options = f"extra_link_args={words.replace('ROOT', str(m.root)).split()}"
+    static_library(m.root / "two", 2)
+    assert m.built() == "2"
+
+    static_library(m.root / "one", 1)
+
+    assert "libnumber.a appeared" in m.why()
 
 
 def test_a_module_that_a_pyxbld_imports_is_noticed(m: Module) -> None:

@@ -19,6 +19,7 @@ from ..errors import read_source
 from .inputs import Prober, glob_row, merged_rows
 from .noted import Noted
 from .observe import CYTHON, FileSig, Observer, file_sig, hash_file, is_young
+from .options import include_chain, named_files
 from .recipe import KeyParts, image_digest
 from .record import Closure, DirRow, FileRow, Record, ToolRow, differences, split_names
 from .transpile import Opened
@@ -199,25 +200,23 @@ def extern_headers(texts: dict[str, str]) -> dict[str, str]:
 _EXTERN = re.compile(r"extern\s+from\s+[\"']<?([^\"'>]+)>?[\"']")
 
 
-def probe_headers(
-    prober: Prober, found: Iterable[str], chain: Sequence[str], system: Sequence[str]
-) -> None:
+def probe_headers(prober: Prober, found: Iterable[str], chain: Sequence[str]) -> None:
     """Note, for each header, where the compiler looked for it before it found it.
 
     Args:
         prober: Takes the notes.
         found: The headers that were found.
-        chain: The folders that the user's options name, absolute and normal, in search order,
-            quote folders first.
-        system: The compiler's own folders.
+        chain: The folders that are searched, absolute and normal, in search order, quote folders
+            first, the compiler's own included.
     """
-    folders = (*chain, *system)
-    prefixes = [f"{folder.rstrip(os.sep)}{os.sep}" for folder in folders]
+    prefixes = [f"{folder.rstrip(os.sep)}{os.sep}" for folder in chain]
     for path in found:
+        # Only what follows from options that cyhot put together is normal already.
+        normal = os.path.normpath(path) if ".." in path else path
         for index, prefix in enumerate(prefixes):
-            if path.startswith(prefix):
-                name = path[len(prefix) :]
-                for folder in folders[:index]:
+            if normal.startswith(prefix):
+                name = normal[len(prefix) :]
+                for folder in chain[:index]:
                     prober.exists_in(folder, name)
 
 
@@ -255,60 +254,47 @@ def probe_includes(prober: Prober, asked: Mapping[str, Asked], chain: Sequence[s
                     break
 
 
-def probe_libraries(prober: Prober, folders: Sequence[str], libraries: Sequence[str]) -> list[str]:
-    """Where the linker looks for libraries in the user's folders; returns what is there."""
-    found = []
-    for library in libraries:
-        names = [f"lib{library}{suffix}" for suffix in (".so", ".dylib", ".a")]
-        if library.startswith(":"):
-            names = [library[1:]]
-        for folder in folders:
-            paths = [os.path.join(folder, name) for name in names]
-            there = [path for path in paths if prober.exists(path)]
-            if there:
-                found.append(there[0])
-                break
-    return found
-
-
-# Command lines -------------------------------------------------------------------------------
-
-
-def option_values(words: Sequence[str], *options: str) -> list[str]:
-    """The values of options on a command line, joined to them or the word after."""
-    values: list[str] = []
-    rest = iter(words)
-    for word in rest:
-        option = next((option for option in options if word.startswith(option)), None)
-        if option is not None:
-            values.append(word[len(option) :] or next(rest, ""))
-    return values
-
-
-def include_chain(words: Sequence[str], environ: Mapping[str, str]) -> list[str]:
-    """The folders in which a compiler looks for headers before its own, in order.
+def probe_libraries(
+    prober: Prober, folders: Sequence[str], libraries: Iterable[str], linked: Iterable[str] = ()
+) -> list[str]:
+    """Note where the linker may have looked for libraries in the user's folders.
 
     Args:
-        words: Its command line.
-        environ: Its environment.
+        prober: Takes the notes.
+        folders: The folders.
+        libraries: Names as after ``-l``.
+        linked: Files that it read. What is named by a linker script that a library may be is on no
+            command line.
+
+    Returns:
+        What is there of `libraries`.
     """
-    by_language = ("C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")
-    folders = [
-        *option_values(words, "-iquote"),
-        *option_values(words, "-I", "--include-directory="),
-        *environ.get("CPATH", "").split(os.pathsep),
-        *option_values(words, "-isystem"),
-        *(f for name in by_language for f in environ.get(name, "").split(os.pathsep)),
-    ]
-    return [*dict.fromkeys(os.path.normpath(f) for f in folders if os.path.isabs(f))]
+    named = dict.fromkeys(name for library in libraries for name in _file_names(library))
+    also = dict.fromkeys(name for path in linked for name in _file_names(_library_name(path)))
+    if not folders:
+        return []
+    for name in also:
+        for folder in folders:
+            prober.exists_in(folder, name)
+    paths = [os.path.join(folder, name) for name in named for folder in folders]
+    return [path for path in paths if prober.exists(path)]
 
 
-def named_files(words: Sequence[str]) -> list[str]:
-    """Files that options name: linker scripts, profiles, response files, plugins."""
-    start = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
-    values = (word.replace(",", "=").split("=") for word in words[start:])
-    parts = [part.lstrip("@") for value in values for part in value]
-    return [part for part in parts if os.path.isabs(part) and os.path.isfile(part)]
+_SUFFIXES = (".so", ".dylib", ".a")
+
+
+def _file_names(library: str) -> list[str]:
+    if library.startswith(":"):
+        return [library[1:]]
+    return [f"lib{library}{suffix}" for suffix in _SUFFIXES]
+
+
+def _library_name(path: str) -> str:
+    """The name after ``-l`` with which the linker finds a file."""
+    stem, suffix = os.path.splitext(os.path.basename(path))
+    if stem.startswith("lib") and suffix in _SUFFIXES:
+        return stem[3:]
+    return f":{stem}{suffix}"
 
 
 def tool_rows(tools: Iterable[tuple[str, str]], look: Observer) -> list[ToolRow]:
@@ -422,15 +408,13 @@ def _add_options(attempt: Attempt, inputs: Inputs, asked: Mapping[str, Asked]) -
     for words in attempt.steps:
         if words[0] in ("cython", "instrument", "seldom"):
             continue
-        chain = [os.path.dirname(main), *include_chain(words, os.environ)]
-        probe_headers(inputs.prober, attempt.read, chain, attempt.can.system_dirs)
+        system = attempt.can.system_dirs
+        chain = [os.path.dirname(main), *include_chain(words, os.environ, system)]
+        probe_headers(inputs.prober, attempt.read, chain)
         probe_includes(inputs.prober, asked, chain)
         inputs.read(Read(p, "named by an option of", main) for p in named_files(words))
         if _NATIVE & set(words):
             inputs.tools.append(("processor", "the processor (it was compiled for the native one)"))
-        folders = [*option_values(words, "-L"), *os.environ.get("LIBRARY_PATH", "").split(":")]
-        folders = [folder for folder in folders if os.path.isabs(folder)]
-        probe_libraries(inputs.prober, folders, option_values(words, "-l"))
 
 
 def build_record(
