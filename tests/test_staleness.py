@@ -574,6 +574,83 @@ def test_a_header_that_was_only_asked_for_is_noticed(m: Module) -> None:
     assert m.built() == "2"
 
 
+INCLUDES = (
+    '#define KH "k.h"\n#include KH',
+    '#include/**/"k.h"',
+    '#incl\\\nude "k.h"',
+    '/* of two\nlines */ #include "k.h"',
+    '%:include "k.h"',
+    '#import "k.h"',
+)
+
+
+def test_a_header_beside_is_noticed_whatever_the_include_looks_like(m: Module) -> None:
+    """The depfile tells what was found; which names were looked for, only the texts do."""
+    m.options = "include_dirs=['d', 'b']"
+    declared = []
+    for number, include in enumerate(INCLUDES):
+        m.write(
+            f"d/{number}/a.h", include.replace("k.h", f"k{number}.h").replace("KH", f"KH{number}")
+        )
+        m.write(f"b/k{number}.h", f"#define N{number} 1")
+        declared.append(f'cdef extern from "{number}/a.h":\n    int N{number}')
+    names = "+".join(f"N{number}" for number in range(len(INCLUDES)))
+    m.write("m.pyx", "\n".join([*declared, f"value = {names}"]))
+    assert m.built() == str(len(INCLUDES))
+
+    for number in range(len(INCLUDES)):
+        beside = m.write(f"d/{number}/k{number}.h", f"#define N{number} 2")
+        assert f"k{number}.h appeared" in m.why(), INCLUDES[number]
+        beside.unlink()
+    m.write("d/0/k0.h", "#define N0 2")
+
+    assert m.built() == str(len(INCLUDES) + 1)
+
+
+def test_a_header_that_was_asked_for_by_macros_is_noticed(m: Module) -> None:
+    m.options = "include_dirs=['b'], define_macros={'LAST': '<k4.h>'}"
+    m.write("has.h", "#define HAS(x) __has_include(x)")
+    m.write("m.pyx", USES_HEADER)
+    m.write(
+        "n.h",
+        """\
+        #include "has.h"
+        #define STRING(x) #x
+        #define FIRST <k0.h>
+        #define OTHER STRING(k1.h)
+        #if __has_include(FIRST) || __has_include(OTHER) || HAS(<k2.h>) || HAS("k3.h") || HAS(LAST)
+        #define N 2
+        #else
+        #define N 1
+        #endif
+        """,
+    )
+    (m.root / "b").mkdir()
+    assert m.built() == "1"
+
+    for number in range(5):
+        header = m.write(f"b/k{number}.h", "")
+        assert f"k{number}.h appeared" in m.why()
+        header.unlink()
+    m.write("b/k4.h", "")
+
+    assert m.built() == "2"
+
+
+def test_a_header_that_was_asked_for_is_noticed_though_one_of_its_name_is_beside(m: Module) -> None:
+    """Names in angle brackets are not looked for there."""
+    m.options = "include_dirs=['b']"
+    (m.root / "b").mkdir()
+    m.write("m.pyx", USES_HEADER)
+    m.write("k.h", "")
+    m.write("n.h", "#if __has_include(<k.h>)\n#define N 2\n#else\n#define N 1\n#endif")
+    assert m.built() == "1"
+
+    m.write("b/k.h", "")
+
+    assert m.built() == "2"
+
+
 FORMS = {
     "a": "from pkg cimport a",
     "b": "from pkg cimport (b)",
