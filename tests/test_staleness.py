@@ -871,6 +871,7 @@ RELATIVE = {
     "CPATH, empty": "/missing:",
     "CPATH, dot": ".",
     "CFLAGS": "-O0 --include-directory inc",
+    "CC": "gcc -isystem inc",
 }
 
 
@@ -890,6 +891,33 @@ def test_folders_in_variables_are_relative_to_the_working_folder(m: Module, vari
     m.write(f"one/{place}", "#define N 3")
 
     assert m.built() == "3"
+
+
+def test_a_header_beside_one_in_a_folder_of_cpath_is_noticed(m: Module) -> None:
+    """Asked for its own folders, the compiler names that one as well."""
+    m.env["CPATH"] = f"{m.root}/inc"
+    m.options = "include_dirs=['b']"
+    m.write("m.pyx", USES_HEADER)
+    m.write("inc/n.h", '#include "k.h"')
+    m.write("b/k.h", "#define N 1")
+    assert m.built() == "1"
+
+    m.write("inc/k.h", "#define N 2")
+
+    assert m.built() == "2"
+
+
+def test_a_header_found_upwards_of_a_folder_is_noticed_in_an_earlier_one(m: Module) -> None:
+    m.options = "include_dirs=['one/deep', 'two/deep']"
+    m.write("m.pyx", USES_HEADER.replace("n.h", "../n.h"))
+    m.write("one/deep/other.h", "")
+    m.write("two/deep/other.h", "")
+    m.write("two/n.h", "#define N 2")
+    assert m.built() == "2"
+
+    m.write("one/n.h", "#define N 1")
+
+    assert m.built() == "1"
 
 
 def test_library_path_is_relative_to_the_working_folder(m: Module) -> None:

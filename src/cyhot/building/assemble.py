@@ -210,14 +210,25 @@ def probe_headers(prober: Prober, found: Iterable[str], chain: Sequence[str]) ->
             first, the compiler's own included.
     """
     prefixes = [f"{folder.rstrip(os.sep)}{os.sep}" for folder in chain]
-    for path in found:
-        # Only what follows from options that cyhot put together is normal already.
-        normal = os.path.normpath(path) if ".." in path else path
+    for path in _as_found(found):
         for index, prefix in enumerate(prefixes):
-            if normal.startswith(prefix):
-                name = normal[len(prefix) :]
+            if path.startswith(prefix):
+                name = path[len(prefix) :]
+                look = _exists_above if ".." in name else Prober.exists_in
                 for folder in chain[:index]:
-                    prober.exists_in(folder, name)
+                    look(prober, folder, name)
+
+
+def _as_found(paths: Iterable[str]) -> Iterator[str]:
+    """Paths, and as they are without ``..``, which a folder may have been named with."""
+    for path in paths:
+        yield path
+        if ".." in path and (normal := os.path.normpath(path)) != path:
+            yield normal
+
+
+def _exists_above(prober: Prober, folder: str, name: str) -> bool:
+    return prober.exists(os.path.join(folder, name))
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,9 @@ ENVIRONMENT = (
 )  # fmt: skip
 """Environment variables that setuptools, a C compiler or a system's wrapper around it reads."""
 
-FOLDER_LISTS = (
-    "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "COMPILER_PATH",
-)  # fmt: skip
-"""Those of them that list folders. An empty one is the working folder."""
+HEADER_LISTS = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")
+FOLDER_LISTS = (*HEADER_LISTS, "LIBRARY_PATH", "COMPILER_PATH")
+"""Those of them that list folders. An empty entry is the working folder."""
 
 KeyParts = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 """Named groups of (name, value) pairs; comparing two of them says why a key is another."""
