@@ -222,7 +222,9 @@ def placed_folders(
     placed: list[str] = []
     waits: Callable[[str], str] | None = None
     for word in words:
-        option = next((name for name in _PLACED if word.startswith(name)), None)
+        option = None
+        if word.startswith(_PLACED):  # few are, and every look at the environment asks
+            option = next(name for name in _PLACED if word.startswith(name))
         if waits:
             placed.append(waits(word))
             waits = None
