@@ -44,6 +44,7 @@ class Module:
         """Folders in front of the project's own on sys.path."""
         self.options = ""
         self.env: dict[str, str] = dict(FAST)
+        self.cwd = project.root
 
     def write(self, relpath: str, content: str) -> Path:
         return self.project.write(relpath, content)
@@ -54,7 +55,7 @@ import sys; sys.path[:0] = {[str(self.root / place) for place in self.path]!r}
 import cyhot; cyhot.install({self.options})
 {textwrap.dedent(code)}
 """
-        return self.server.run(self.project, program, env=self.env)
+        return self.server.run(self.project, program, env=self.env, cwd=self.cwd)
 
     def ask(self) -> tuple[str, bool]:
         """What m.value is, and whether that took a compile."""
@@ -491,6 +492,46 @@ def test_headers_before_those_in_folders_of_cflags_and_cpath_are_noticed(m: Modu
         assert m.built() == str(number)
 
 
+SEARCHED = {
+    "isystem before idirafter": "-isystem one -idirafter two",
+    "idirafter": "-idirafter one -idirafter two",
+    "two words": "--include-directory ROOT/one --include-directory=ROOT/two",
+    "response file": "@ROOT/outer",
+    "preprocessor": "-Wp,-I,ROOT/one,-I,ROOT/two",
+    "named twice": "-I two -I one -isystem two",
+}
+
+
+@pytest.mark.parametrize("words", SEARCHED.values(), ids=SEARCHED)
+def test_a_header_in_an_earlier_folder_of_any_option_is_noticed(m: Module, words: str) -> None:
+    for folder in ("one", "two"):
+        (m.root / folder).mkdir()
+    m.write("outer", f"-DX=1 '@{m.root}/inner'")
+    m.write("inner", f'-I{m.root}/one "-I" {m.root}/two')
+    m.options = f"extra_compile_args={words.replace('ROOT', str(m.root)).split()}"
+    m.write("two/n.h", "#define N 2")
+    m.write("m.pyx", USES_HEADER)
+    assert m.built() == "2"
+
+    m.write("one/n.h", "#define N 1")
+
+    assert "n.h appeared" in m.why()
+
+
+def test_a_header_in_an_earlier_folder_of_any_option_is_noticed_where_it_was_asked_for(
+    m: Module,
+) -> None:
+    """``__has_include`` leaves no trace of what it did not find."""
+    (m.root / "after").mkdir()
+    m.write("m.pyx", "# distutils: extra_compile_args = -idirafter after\n" + USES_HEADER)
+    m.write("n.h", "#if __has_include(<k.h>)\n#include <k.h>\n#else\n#define N 1\n#endif")
+    assert m.built() == "1"
+
+    m.write("after/k.h", "#define N 2")
+
+    assert m.built() == "2"
+
+
 def test_a_header_in_an_earlier_folder_of_the_compilers_own_is_noticed(m: Module) -> None:
     """A library that is installed into /usr/local comes before the one in /usr."""
     local, usr = (m.root / name for name in ("local", "usr"))
@@ -529,6 +570,83 @@ def test_a_header_that_was_only_asked_for_is_noticed(m: Module) -> None:
     assert m.built() == "1"
 
     m.write("local.h", "#define N 2")
+
+    assert m.built() == "2"
+
+
+INCLUDES = (
+    '#define KH "k.h"\n#include KH',
+    '#include/**/"k.h"',
+    '#incl\\\nude "k.h"',
+    '/* of two\nlines */ #include "k.h"',
+    '%:include "k.h"',
+    '#import "k.h"',
+)
+
+
+def test_a_header_beside_is_noticed_whatever_the_include_looks_like(m: Module) -> None:
+    """The depfile tells what was found; which names were looked for, only the texts do."""
+    m.options = "include_dirs=['d', 'b']"
+    declared = []
+    for number, include in enumerate(INCLUDES):
+        m.write(
+            f"d/{number}/a.h", include.replace("k.h", f"k{number}.h").replace("KH", f"KH{number}")
+        )
+        m.write(f"b/k{number}.h", f"#define N{number} 1")
+        declared.append(f'cdef extern from "{number}/a.h":\n    int N{number}')
+    names = "+".join(f"N{number}" for number in range(len(INCLUDES)))
+    m.write("m.pyx", "\n".join([*declared, f"value = {names}"]))
+    assert m.built() == str(len(INCLUDES))
+
+    for number in range(len(INCLUDES)):
+        beside = m.write(f"d/{number}/k{number}.h", f"#define N{number} 2")
+        assert f"k{number}.h appeared" in m.why(), INCLUDES[number]
+        beside.unlink()
+    m.write("d/0/k0.h", "#define N0 2")
+
+    assert m.built() == str(len(INCLUDES) + 1)
+
+
+def test_a_header_that_was_asked_for_by_macros_is_noticed(m: Module) -> None:
+    m.options = "include_dirs=['b'], define_macros={'LAST': '<k4.h>'}"
+    m.write("has.h", "#define HAS(x) __has_include(x)")
+    m.write("m.pyx", USES_HEADER)
+    m.write(
+        "n.h",
+        """\
+        #include "has.h"
+        #define STRING(x) #x
+        #define FIRST <k0.h>
+        #define OTHER STRING(k1.h)
+        #if __has_include(FIRST) || __has_include(OTHER) || HAS(<k2.h>) || HAS("k3.h") || HAS(LAST)
+        #define N 2
+        #else
+        #define N 1
+        #endif
+        """,
+    )
+    (m.root / "b").mkdir()
+    assert m.built() == "1"
+
+    for number in range(5):
+        header = m.write(f"b/k{number}.h", "")
+        assert f"k{number}.h appeared" in m.why()
+        header.unlink()
+    m.write("b/k4.h", "")
+
+    assert m.built() == "2"
+
+
+def test_a_header_that_was_asked_for_is_noticed_though_one_of_its_name_is_beside(m: Module) -> None:
+    """Names in angle brackets are not looked for there."""
+    m.options = "include_dirs=['b']"
+    (m.root / "b").mkdir()
+    m.write("m.pyx", USES_HEADER)
+    m.write("k.h", "")
+    m.write("n.h", "#if __has_include(<k.h>)\n#define N 2\n#else\n#define N 1\n#endif")
+    assert m.built() == "1"
+
+    m.write("b/k.h", "")
 
     assert m.built() == "2"
 
@@ -734,6 +852,125 @@ def test_files_that_options_name_are_noticed(m: Module) -> None:
     assert m.built() == "5"
 
 
+def test_a_response_file_that_a_response_file_names_is_noticed(m: Module) -> None:
+    m.write("m.pyx", "cdef extern from *:\n    int N\nvalue = N")
+    outer = m.write("outer", f"@{m.root}/inner")
+    m.write("inner", "-DN=4")
+    m.env["CFLAGS"] = f"-O0 @{outer}"
+    assert m.built() == "4"
+
+    m.write("inner", "-DN=5")
+
+    assert "inner changed (named by an option of m.pyx)" in m.why()
+    assert m.built() == "5"
+
+
+RELATIVE = {
+    "CPATH": "inc",
+    "C_INCLUDE_PATH": "/missing:inc",
+    "CPATH, empty": "/missing:",
+    "CPATH, dot": ".",
+    "CFLAGS": "-O0 --include-directory inc",
+    "CC": "gcc -isystem inc",
+}
+
+
+@pytest.mark.parametrize("variable", RELATIVE)
+def test_folders_in_variables_are_relative_to_the_working_folder(m: Module, variable: str) -> None:
+    m.env[variable.partition(",")[0]] = RELATIVE[variable]
+    m.path = ["."]
+    m.write("m.pyx", USES_HEADER)
+    place = "inc/n.h" if "inc" in RELATIVE[variable] else "n.h"
+    for number, folder in enumerate(("one", "two")):
+        m.write(f"{folder}/{place}", f"#define N {number}")
+        m.cwd = m.root / folder
+        assert m.built() == str(number)
+    m.cwd = m.root / "one"
+    assert m.kept() == "0"
+
+    m.write(f"one/{place}", "#define N 3")
+
+    assert m.built() == "3"
+
+
+def test_a_header_beside_one_in_a_folder_of_cpath_is_noticed(m: Module) -> None:
+    """Asked for its own folders, the compiler names that one as well."""
+    m.env["CPATH"] = f"{m.root}/inc"
+    m.options = "include_dirs=['b']"
+    m.write("m.pyx", USES_HEADER)
+    m.write("inc/n.h", '#include "k.h"')
+    m.write("b/k.h", "#define N 1")
+    assert m.built() == "1"
+
+    m.write("inc/k.h", "#define N 2")
+
+    assert m.built() == "2"
+
+
+def test_a_header_found_upwards_of_a_folder_is_noticed_in_an_earlier_one(m: Module) -> None:
+    m.options = "include_dirs=['one/deep', 'two/deep']"
+    m.write("m.pyx", USES_HEADER.replace("n.h", "../n.h"))
+    m.write("one/deep/other.h", "")
+    m.write("two/deep/other.h", "")
+    m.write("two/n.h", "#define N 2")
+    assert m.built() == "2"
+
+    m.write("one/n.h", "#define N 1")
+
+    assert m.built() == "1"
+
+
+def test_library_path_is_relative_to_the_working_folder(m: Module) -> None:
+    m.env["LIBRARY_PATH"] = "early:late"
+    m.options = "libraries=['number']"
+    m.path = ["."]
+    m.write("m.pyx", 'cdef extern from *:\n    "int number(void);"\n    int number()\n'
+                     'value = number()')  # fmt: skip
+    for number, folder in enumerate(("one", "two")):
+        m.cwd = m.root / folder
+        m.cwd.mkdir()
+        static_library(m.cwd / "late", number)
+        assert m.built() == str(number)
+
+    static_library(m.cwd / "early", 3)
+
+    assert m.built() == "3"
+
+
+def test_a_header_that_cflags_include_is_that_of_the_working_folder(m: Module) -> None:
+    m.env["CFLAGS"] = "-O0 -include n.h -include limits.h"
+    m.path = ["."]
+    m.write("m.pyx", "cdef extern from *:\n    int N\nvalue = N")
+    m.write("n.h", "#define N 0")
+    for folder in ("one", "two"):
+        (m.root / folder).mkdir()
+    m.write("two/n.h", "#define N 2")
+    m.cwd = m.root / "one"
+    assert m.built() == "0"
+    m.cwd = m.root / "two"
+    assert m.built() == "2"
+
+    m.cwd = m.root / "one"
+    m.write("one/n.h", "#define N 1")
+
+    assert m.built() == "1"
+
+
+def test_a_header_that_settings_include_is_relative_to_where_they_are_written(m: Module) -> None:
+    m.write("source/m.pyx", "# distutils: extra_compile_args = -imacros inc/k.h\n"
+                     "cdef extern from *:\n    int N\n    int K\nvalue = N + K")  # fmt: skip
+    m.write("pyproject.toml", "[tool.cyhot]\nextra_compile_args = ['-include', 'inc/n.h']")
+    m.write("inc/n.h", "#define N 1")
+    m.write("inc/k.h", "#define K 10")
+    m.path = ["source"]
+    m.cwd = m.root / "inc"
+    assert m.built() == "11"
+
+    m.write("inc/n.h", "#define N 2")
+
+    assert m.built() == "12"
+
+
 def static_library(folder: Path, number: int) -> None:
     """Make libnumber.a in a folder."""
     folder.mkdir(exist_ok=True)
@@ -760,6 +997,31 @@ def test_a_changed_or_earlier_static_library_is_noticed(m: Module) -> None:
     assert m.built() == "3"
     static_library(one, 1)
     assert m.built() == "1"
+
+
+LINKED = {
+    "linker's folders": "-Wl,-L,ROOT/one -Wl,-L,ROOT/two -lnumber",
+    "linker's joined folders": "-Wl,-LROOT/one,-LROOT/two -lnumber",
+    "linker's library": "-Lone -Ltwo -Wl,-lnumber",
+    "response file": "@ROOT/words",
+    "linker script": "-Lone -Ltwo -lscript",
+}
+
+
+@pytest.mark.parametrize("words", LINKED.values(), ids=LINKED)
+def test_a_library_in_an_earlier_folder_of_any_option_is_noticed(m: Module, words: str) -> None:
+    m.write("m.pyx", 'cdef extern from *:\n    "int number(void);"\n    int number()\n'
+                     'value = number()')  # fmt: skip
+    m.write("words", f"-L{m.root}/one -L {m.root}/two -lnumber")
+    m.write("two/libscript.so", "INPUT(-lnumber)")
+    (m.root / "one").mkdir()
+    m.options = f"extra_link_args={words.replace('ROOT', str(m.root)).split()}"
+    static_library(m.root / "two", 2)
+    assert m.built() == "2"
+
+    static_library(m.root / "one", 1)
+
+    assert "libnumber.a appeared" in m.why()
 
 
 def test_a_module_that_a_pyxbld_imports_is_noticed(m: Module) -> None:

@@ -192,32 +192,58 @@ def _arguments(value: object, base: str) -> object:
     words = _strings(value, base)
     if not isinstance(words, tuple):
         return None
-    return placed_folders(words, lambda path: str(_path(path, base)))
+    return placed_folders(
+        words, lambda path: str(_path(path, base)), lambda path: placed_header(path, base)
+    )
 
 
-_FOLDER_OPTIONS = ("-iquote", "-isystem", "-idirafter", "-I", "-L")
+# Those that begin with another one come before it.
+_FOLDER_OPTIONS = (
+    *("-iquote", "-isystem-after", "-isystem", "-idirafter", "-I", "-L"),
+    *("--include-directory-after=", "--include-directory-after"),
+    *("--include-directory=", "--include-directory"),
+)
+_FILE_OPTIONS = ("-include-pch", "-include", "-imacros")
+_PLACED = (*_FOLDER_OPTIONS, *_FILE_OPTIONS)
+AS_WRITTEN = f"{os.sep}.{os.sep}"
+"""Between a folder and the name of a header that need not be there (see `placed_header`)."""
 
 
-def placed_folders(words: Iterable[str], place: Callable[[str], str]) -> tuple[str, ...]:
-    """Arguments for a compiler, with the folders that they name absolute.
+def placed_folders(
+    words: Iterable[str], place: Callable[[str], str], header: Callable[[str], str]
+) -> tuple[str, ...]:
+    """Arguments for a compiler, with the folders and headers that they name absolute.
 
     Args:
         words: The arguments.
-        place: Makes a path absolute.
+        place: Makes a folder's path absolute.
+        header: The same for that of a header, which the compiler may find elsewhere.
     """
     placed: list[str] = []
-    waits = False
+    waits: Callable[[str], str] | None = None
     for word in words:
-        option = next((name for name in _FOLDER_OPTIONS if word.startswith(name)), None)
+        option = None
+        if word.startswith(_PLACED):  # few are, and every look at the environment asks
+            option = next(name for name in _PLACED if word.startswith(name))
         if waits:
-            placed.append(place(word))
-            waits = False
+            placed.append(waits(word))
+            waits = None
         elif option is None or word.startswith("=", len(option)):
             placed.append(word)  # "=" starts a folder below the compiler's sysroot
         else:
-            waits = word == option  # the folder is the next word
-            placed.append(word if waits else option + place(word[len(option) :]))
+            how = header if option in _FILE_OPTIONS else place
+            waits = how if word == option else None  # it is the next word
+            placed.append(word if waits else option + how(word[len(option) :]))
     return tuple(placed)
+
+
+def placed_header(path: str, base: str) -> str:
+    """The path of a header that an option names.
+
+    Whether it is there is found out when it is compiled (`building.options.located`): settings are
+    read once, and a header may come later.
+    """
+    return path if os.path.isabs(path) else f"{base.rstrip(os.sep)}{AS_WRITTEN}{path}"
 
 
 def _paths(value: object, base: str) -> object:

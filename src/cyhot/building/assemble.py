@@ -19,6 +19,7 @@ from ..errors import read_source
 from .inputs import Prober, glob_row, merged_rows
 from .noted import Noted
 from .observe import CYTHON, FileSig, Observer, file_sig, hash_file, is_young
+from .options import expanded, include_chain, named_files, option_values
 from .recipe import KeyParts, image_digest
 from .record import Closure, DirRow, FileRow, Record, ToolRow, differences, split_names
 from .transpile import Opened
@@ -199,116 +200,193 @@ def extern_headers(texts: dict[str, str]) -> dict[str, str]:
 _EXTERN = re.compile(r"extern\s+from\s+[\"']<?([^\"'>]+)>?[\"']")
 
 
-def probe_headers(
-    prober: Prober, found: Iterable[str], chain: Sequence[str], system: Sequence[str]
-) -> None:
+def probe_headers(prober: Prober, found: Iterable[str], chain: Sequence[str]) -> None:
     """Note, for each header, where the compiler looked for it before it found it.
 
     Args:
         prober: Takes the notes.
         found: The headers that were found.
-        chain: The folders that the user's options name, absolute and normal, in search order,
-            quote folders first.
-        system: The compiler's own folders.
+        chain: The folders that are searched, absolute and normal, in search order, quote folders
+            first, the compiler's own included.
     """
-    folders = (*chain, *system)
-    prefixes = [f"{folder.rstrip(os.sep)}{os.sep}" for folder in folders]
-    for path in found:
+    prefixes = [f"{folder.rstrip(os.sep)}{os.sep}" for folder in chain]
+    for path in _as_found(found):
         for index, prefix in enumerate(prefixes):
             if path.startswith(prefix):
                 name = path[len(prefix) :]
-                for folder in folders[:index]:
-                    prober.exists_in(folder, name)
+                look = _exists_above if ".." in name else Prober.exists_in
+                for folder in chain[:index]:
+                    look(prober, folder, name)
 
 
-_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.MULTILINE)
-_HAS_INCLUDE = re.compile(r'__has_include\w*\s*\(\s*["<]([^">\n]+)[">]')
+def _as_found(paths: Iterable[str]) -> Iterator[str]:
+    """Paths, and as they are without ``..``, which a folder may have been named with."""
+    for path in paths:
+        yield path
+        if ".." in path and (normal := os.path.normpath(path)) != path:
+            yield normal
 
 
-Asked = tuple[list[str], list[str]]
-"""What a C text includes in quotes, and what it asks ``__has_include`` for."""
+def _exists_above(prober: Prober, folder: str, name: str) -> bool:
+    return prober.exists(os.path.join(folder, name))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a C text has headers looked for by.
+
+    Attributes:
+        quoted: Names that it includes in quotes.
+        perhaps: Names that it asks ``__has_include`` for.
+        includes_more: Whether it also includes what a macro names.
+        asks_more: Whether it also asks for what a macro names, or by another macro.
+    """
+
+    quoted: tuple[str, ...]
+    perhaps: tuple[str, ...]
+    includes_more: bool
+    asks_more: bool
+
+
+_CONTINUED = re.compile(r"\\[ \t\r]*\n")
+_SPACE = r"(?:[ \t\f\v\r]|/\*(?s:.*?)\*/)*"
+_HASH = r"(?:.*\*/)?[ \t\f\v]*(?:#|%:|\?\?=)"
+# What may stand before a directive's name in its line; a comment may begin lines above.
+_BEFORE = re.compile(rf"{_HASH}{_SPACE}|.*\*/{_SPACE}")
+_NAME = re.compile(rf'(?:_next)?\b{_SPACE}(?:"([^"\n]+)"|(<))?')
+_HAS_INCLUDE = re.compile(
+    r'\b__has_include(?:_next)?\b(?:\s*\(\s*(?:"([^"\n]+)"|<([^>\n]+)>)\s*\))?'
+)
+_IS_NO_QUESTION = re.compile(r"(?:ifn?def|define[d]?|undef)[ \t]*\(?[ \t]*$")
+_CONDITION = re.compile(rf"^{_HASH}{_SPACE}(?:if|elif|define)\b.*", re.MULTILINE)
+_MAYBE_HEADER = re.compile(r'"([^"\n]+)"|<([^>\n]+)>|([\w/+-]+\.[\w.]+)')
 
 
 def _asked_for(text: str) -> Asked:
-    quoted = _INCLUDE.findall(text) if "include" in text else []
-    return quoted, _HAS_INCLUDE.findall(text) if "__has_include" in text else []
+    text = _CONTINUED.sub("", text)
+    quoted: dict[str, None] = {}
+    perhaps: dict[str, None] = {}
+    includes_more = asks_more = False
+    for at in _directives(text):
+        if found := _NAME.match(text, at):
+            if found[1]:
+                quoted[found[1]] = None
+            includes_more = includes_more or not (found[1] or found[2])
+    if "__has_include" in text:
+        for found in _HAS_INCLUDE.finditer(text):
+            start = text.rfind("\n", 0, found.start()) + 1
+            if name := found[1] or found[2]:
+                perhaps[name] = None
+            elif not _IS_NO_QUESTION.search(text, start, found.start()):
+                asks_more = True
+    return Asked(tuple(quoted), tuple(perhaps), includes_more, asks_more)
 
 
-def probe_includes(prober: Prober, asked: Mapping[str, Asked], chain: Sequence[str]) -> None:
+def _directives(text: str) -> Iterator[int]:
+    """Where the names of directives that have a file read end, a few other places among them."""
+    for name in ("include", "import", "embed"):
+        at = text.find(name)
+        while at >= 0:
+            end = at + len(name)
+            before = text[text.rfind("\n", 0, at) + 1 : at]
+            # Other words with these letters are many, and the expression takes time.
+            looks_right = any(sign in before for sign in ("#", "*/", ":", "="))
+            if looks_right and _BEFORE.fullmatch(before):
+                yield end
+            at = text.find(name, end)
+
+
+def probe_includes(
+    prober: Prober,
+    asked: Mapping[str, Asked],
+    chain: Sequence[str],
+    found: Iterable[str],
+    names: Iterable[str],
+) -> None:
     """Note where the compiler looked for what C texts include in quotes, or only ask for.
 
     A quoted name is looked for beside the file that includes it first, which no option says; and
-    of a ``__has_include`` that found nothing there is no trace at all.
+    of a ``__has_include`` that found nothing there is no trace at all. What macros name could be
+    each of the headers that were found, under any name that ends its path.
 
     Args:
         prober: Takes the notes.
         asked: What `_asked_for` found in the user's C files and headers, by path.
         chain: As for `probe_headers`.
+        found: The headers that were found.
+        names: What a ``__has_include`` could be for that says it by macros.
     """
-    for path, (quoted, perhaps) in asked.items():
+    folders = dict.fromkeys(os.path.dirname(path) for path in asked)
+    for path, one in asked.items():
         folder = os.path.dirname(path)
-        for name in quoted:
+        for name in one.quoted:
             prober.exists(os.path.join(folder, name))
-        for name in perhaps:
+        for name in one.perhaps:
             for place in (folder, *chain):
-                if prober.exists(os.path.join(place, name)):
-                    break
+                prober.exists(os.path.join(place, name))
+        if one.includes_more:
+            for name in _possible_names(found):
+                prober.exists(os.path.join(folder, name))
+    for name in names:
+        for place in (*folders, *chain):
+            prober.exists(os.path.join(place, name))
 
 
-def probe_libraries(prober: Prober, folders: Sequence[str], libraries: Sequence[str]) -> list[str]:
-    """Where the linker looks for libraries in the user's folders; returns what is there."""
-    found = []
-    for library in libraries:
-        names = [f"lib{library}{suffix}" for suffix in (".so", ".dylib", ".a")]
-        if library.startswith(":"):
-            names = [library[1:]]
-        for folder in folders:
-            paths = [os.path.join(folder, name) for name in names]
-            there = [path for path in paths if prober.exists(path)]
-            if there:
-                found.append(there[0])
-                break
-    return found
+def _possible_names(paths: Iterable[str]) -> dict[str, None]:
+    split = [path.split(os.sep)[1:] for path in paths]
+    return dict.fromkeys(os.sep.join(parts[i:]) for parts in split for i in range(len(parts)))
 
 
-# Command lines -------------------------------------------------------------------------------
+def _possible_headers(texts: Iterable[str], steps: Iterable[Sequence[str]]) -> list[str]:
+    """What could be a header's name in the conditions and macros of C texts and command lines."""
+    joined = (_CONTINUED.sub("", text) for text in texts)
+    lines = [line for text in joined for line in _CONDITION.findall(text)]
+    lines += (macro for words in steps for macro in option_values(expanded(words)[0], "-D"))
+    found = (name for line in lines for name in _MAYBE_HEADER.findall(line))
+    return list(dict.fromkeys("".join(name) for name in found))
 
 
-def option_values(words: Sequence[str], *options: str) -> list[str]:
-    """The values of options on a command line, joined to them or the word after."""
-    values: list[str] = []
-    rest = iter(words)
-    for word in rest:
-        option = next((option for option in options if word.startswith(option)), None)
-        if option is not None:
-            values.append(word[len(option) :] or next(rest, ""))
-    return values
-
-
-def include_chain(words: Sequence[str], environ: Mapping[str, str]) -> list[str]:
-    """The folders in which a compiler looks for headers before its own, in order.
+def probe_libraries(
+    prober: Prober, folders: Sequence[str], libraries: Iterable[str], linked: Iterable[str] = ()
+) -> list[str]:
+    """Note where the linker may have looked for libraries in the user's folders.
 
     Args:
-        words: Its command line.
-        environ: Its environment.
+        prober: Takes the notes.
+        folders: The folders.
+        libraries: Names as after ``-l``.
+        linked: Files that it read. What is named by a linker script that a library may be is on no
+            command line.
+
+    Returns:
+        What is there of `libraries`.
     """
-    by_language = ("C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")
-    folders = [
-        *option_values(words, "-iquote"),
-        *option_values(words, "-I", "--include-directory="),
-        *environ.get("CPATH", "").split(os.pathsep),
-        *option_values(words, "-isystem"),
-        *(f for name in by_language for f in environ.get(name, "").split(os.pathsep)),
-    ]
-    return [*dict.fromkeys(os.path.normpath(f) for f in folders if os.path.isabs(f))]
+    named = dict.fromkeys(name for library in libraries for name in _file_names(library))
+    also = dict.fromkeys(name for path in linked for name in _file_names(_library_name(path)))
+    if not folders:
+        return []
+    for name in also:
+        for folder in folders:
+            prober.exists_in(folder, name)
+    paths = [os.path.join(folder, name) for name in named for folder in folders]
+    return [path for path in paths if prober.exists(path)]
 
 
-def named_files(words: Sequence[str]) -> list[str]:
-    """Files that options name: linker scripts, profiles, response files, plugins."""
-    start = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
-    values = (word.replace(",", "=").split("=") for word in words[start:])
-    parts = [part.lstrip("@") for value in values for part in value]
-    return [part for part in parts if os.path.isabs(part) and os.path.isfile(part)]
+_SUFFIXES = (".so", ".dylib", ".a")
+
+
+def _file_names(library: str) -> list[str]:
+    if library.startswith(":"):
+        return [library[1:]]
+    return [f"lib{library}{suffix}" for suffix in _SUFFIXES]
+
+
+def _library_name(path: str) -> str:
+    """The name after ``-l`` with which the linker finds a file."""
+    stem, suffix = os.path.splitext(os.path.basename(path))
+    if stem.startswith("lib") and suffix in _SUFFIXES:
+        return stem[3:]
+    return f":{stem}{suffix}"
 
 
 def tool_rows(tools: Iterable[tuple[str, str]], look: Observer) -> list[ToolRow]:
@@ -376,7 +454,10 @@ class Gathering:
         own = {p: read_source(p) or "" for p in attempt.read if not inputs.is_system(p)}
         inputs.read(_headers(attempt, inputs, own))
         self._asked |= {path: _asked_for(text) for path, text in own.items()}
-        _add_options(attempt, inputs, self._asked)
+        names: list[str] = []
+        if any(one.asks_more for one in self._asked.values()):
+            names = _possible_headers((*own.values(), attempt.c_text), attempt.steps)
+        _add_options(attempt, inputs, self._asked, names)
         self.tools = tool_rows((CYTHON, *attempt.tools, *inputs.tools), self._look)
         self.others = inputs.dirs([attempt.prober, inputs.prober])
 
@@ -417,21 +498,21 @@ def _headers(attempt: Attempt, inputs: Inputs, own: dict[str, str]) -> list[Read
     return [Read(p, *_asker(p, extern, main, includes)) for p in attempt.read]
 
 
-def _add_options(attempt: Attempt, inputs: Inputs, asked: Mapping[str, Asked]) -> None:
+def _add_options(
+    attempt: Attempt, inputs: Inputs, asked: Mapping[str, Asked], names: Iterable[str]
+) -> None:
     """What follows from the command lines, wherever their options came from."""
     main = attempt.source.path
     for words in attempt.steps:
         if words[0] in ("cython", "instrument", "seldom"):
             continue
-        chain = [os.path.dirname(main), *include_chain(words, os.environ)]
-        probe_headers(inputs.prober, attempt.read, chain, attempt.can.system_dirs)
-        probe_includes(inputs.prober, asked, chain)
+        system = attempt.can.system_dirs
+        chain = [os.path.dirname(main), *include_chain(words, os.environ, system)]
+        probe_headers(inputs.prober, attempt.read, chain)
+        probe_includes(inputs.prober, asked, chain, attempt.read, names)
         inputs.read(Read(p, "named by an option of", main) for p in named_files(words))
         if _NATIVE & set(words):
             inputs.tools.append(("processor", "the processor (it was compiled for the native one)"))
-        folders = [*option_values(words, "-L"), *os.environ.get("LIBRARY_PATH", "").split(":")]
-        folders = [folder for folder in folders if os.path.isabs(folder)]
-        probe_libraries(inputs.prober, folders, option_values(words, "-l"))
 
 
 def build_record(

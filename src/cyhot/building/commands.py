@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar, cast
 
+from .options import placed_lists
+
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
@@ -44,11 +46,13 @@ class Command:
         folder: Where it runs.
         own_temporary: Whether its temporary files go there as well. What a command leaves running
             (sccache its server) outlives the folder, and has to have another.
+        without: Environment variables that it is not to have.
     """
 
     args: tuple[str, ...]
     folder: str
     own_temporary: bool = True
+    without: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         import shlex
@@ -66,9 +70,14 @@ class Finished:
     seconds: float
 
 
-def environment(temporary: str) -> dict[str, str]:
-    """The environment for compilers: messages in English, temporary files in our folder."""
-    return {**os.environ, "LC_ALL": "C", **({"TMPDIR": temporary} if temporary else {})}
+def environment(command: Command) -> dict[str, str]:
+    """The environment for a command: messages in English, temporary files in our folder.
+
+    Folders are relative to the working folder, which is not theirs.
+    """
+    own = {"LC_ALL": "C", **({"TMPDIR": command.folder} if command.own_temporary else {})}
+    whole = {**os.environ, **placed_lists(os.environ), **own}
+    return {name: value for name, value in whole.items() if name not in command.without}
 
 
 class Stopped(KeyboardInterrupt):
@@ -152,9 +161,15 @@ def _run_all(
     return [finished[index] for index in sorted(finished)]
 
 
-def run(args: Sequence[str], folder: str) -> Finished:
-    """Run one command."""
-    return run_all([Command(tuple(args), folder)], 1)[0]
+def run(args: Sequence[str], folder: str, without: tuple[str, ...] = ()) -> Finished:
+    """Run one command.
+
+    Args:
+        args: The command line.
+        folder: Where it runs.
+        without: Environment variables that it is not to have.
+    """
+    return run_all([Command(tuple(args), folder, without=without)], 1)[0]
 
 
 def in_threads(function: Callable[[T], R], items: Sequence[T], jobs: int) -> list[R]:
@@ -352,7 +367,7 @@ class _Running:
             self.process = subprocess.Popen(
                 self.command.args,
                 cwd=self.command.folder,
-                env=environment(self.command.folder if self.command.own_temporary else ""),
+                env=environment(self.command),
                 stdin=subprocess.DEVNULL,
                 stdout=self.output,
                 stderr=subprocess.STDOUT,

@@ -49,6 +49,7 @@ _FOLDERS = ("-iquote", "-I")
 MACRO_MAP = "-fmacro-prefix-map="
 _OTHERWISE = re.compile(
     r"-include.*|-imacros.*|-isystem.*|-idirafter.*|-iprefix.*|-isysroot.*|--sysroot.*|-nostd.*"
+    r"|--include.*|-iwith.*|-X.+"
     r"|-x.*|-I-|-no-canonical-prefixes|-save-temps.*|-E|-f(?:no-)?directives-only|@.*|-B.*|-W[lap],.*"
 )
 VARIABLES = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "COMPILER_PATH", "GCC_EXEC_PREFIX")

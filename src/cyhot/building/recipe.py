@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
-FORMAT = 4
+FORMAT = 5
 """Raised when records or images of an older cyhot must not be read any more."""
 
 ENVIRONMENT = (
@@ -30,6 +30,10 @@ ENVIRONMENT = (
     "CCC_OVERRIDE_OPTIONS", "NIX_CFLAGS_COMPILE", "NIX_CFLAGS_LINK", "NIX_LDFLAGS",
 )  # fmt: skip
 """Environment variables that setuptools, a C compiler or a system's wrapper around it reads."""
+
+HEADER_LISTS = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")
+FOLDER_LISTS = (*HEADER_LISTS, "LIBRARY_PATH", "COMPILER_PATH")
+"""Those of them that list folders. An empty entry is the working folder."""
 
 KeyParts = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 """Named groups of (name, value) pairs; comparing two of them says why a key is another."""
@@ -92,13 +96,20 @@ def depends_on_folder(environ: Iterable[tuple[str, str]]) -> bool:
 
     ``CFLAGS=-Iinclude`` is another folder for each place that a program is started in.
     """
-    return any(_names_relative(name, tuple(value.split())) for name, value in environ)
+    return any(_names_relative(name, value) for name, value in environ)
 
 
-def _names_relative(name: str, words: tuple[str, ...]) -> bool:
+def _names_relative(name: str, value: str) -> bool:
+    if name in FOLDER_LISTS:
+        return not all(map(os.path.isabs, value.split(os.pathsep)))
+    words = tuple(value.split())
     if name in {"CC", "CXX"} and any(os.sep in word and word[0] not in "/-" for word in words):
         return True
-    return placed_folders(words, lambda path: path if os.path.isabs(path) else "") != words
+    return placed_folders(words, _if_absolute, _if_absolute) != words
+
+
+def _if_absolute(path: str) -> str:
+    return path if os.path.isabs(path) else ""
 
 
 _encoded: dict[Callable[[str], Any], tuple[tuple[str, Any], ...]] = {}

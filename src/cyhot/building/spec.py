@@ -184,8 +184,12 @@ def _placed(name: str, values: Iterable[str], where: str, prober: Prober) -> lis
     def place(path: str) -> str:
         return prober.first(os.path.abspath(os.path.join(base, path)) for base in bases)
 
+    def header(path: str) -> str:
+        paths = (os.path.abspath(os.path.join(base, path)) for base in bases)
+        return next((found for found in paths if prober.exists(found)), path)
+
     if name in _ARGUMENTS:
-        return list(placed_folders(values, place))
+        return list(placed_folders(values, place, header))
     return [place(value) for value in values] if name in _PATHS else list(values)
 
 

@@ -30,6 +30,7 @@ from .inputs import Prober
 from .instrument import FOREIGN, HEADERS, VERSION, instrument
 from .noted import Noted
 from .observe import LAUNCHERS, FileSig, hash_file
+from .options import libraries, library_folders, located
 from .packages import cimported_packages, get_include, header_folders, numpy_include
 from .prepare import has_failed
 from .processors import processors
@@ -484,7 +485,7 @@ class Attempt:
         self.steps += [self._identity(one.command.args) for one in driver.finished]
         folders = [*driver.quoted(spec), *spec.include_dirs, *python_include_dirs()]
         self.read = self._without_own(scan_includes(sources, [*folders, *self.can.system_dirs]))
-        probe_headers(self.prober, self.read, folders, self.can.system_dirs)
+        probe_headers(self.prober, self.read, [*folders, *self.can.system_dirs])
 
     def _compile_command(self, source: str, target: str) -> Command:
         cplus = source.endswith(_CPLUS)
@@ -513,7 +514,7 @@ class Attempt:
     def _options(self, compiler: Compiler, cplus: bool) -> list[str]:
         spec = self.spec
         # Quoted includes are looked for beside the source, as if the C file lay there.
-        return [
+        options = [
             *compile_flags(spec.profile, compiler, cplus, os.environ),
             *("-iquote", os.path.dirname(spec.path)),
             *(f"-I{folder}" for folder in (*spec.include_dirs, *python_include_dirs())),
@@ -522,6 +523,7 @@ class Attempt:
             *spec.extra_compile_args,
             *(() if self.settings.flag("optimize") else _UNOPTIMIZED),
         ]
+        return located(options, self.prober)
 
     def _debug_options(self, here: str) -> list[str]:
         """Options for where debuggers look for files that the C names relative to its root."""
@@ -567,8 +569,10 @@ class Attempt:
                 # COMPILER_PATH and others choose one. If not, this tells what is really wrong.
                 self.steps.pop()
                 self._run_linker(plain, depfile, lambda: None)
-        found = probe_libraries(self.linked_prober, spec.library_dirs, spec.libraries)
-        self.linked = self._depfile(depfile) or [*found, *spec.extra_objects]
+        linked = self._depfile(depfile)
+        folders = library_folders(words, os.environ)
+        found = probe_libraries(self.linked_prober, folders, libraries(words), linked)
+        self.linked = linked or [*found, *spec.extra_objects]
 
     def _run_linker(
         self, words: tuple[str, ...], depfile: str, meanwhile: Callable[[], None]

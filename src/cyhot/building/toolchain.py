@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CompileError, Diagnostic
-from ..settings import placed_folders, words_of
+from ..settings import placed_folders, placed_header, words_of
 from .commands import Finished, run
 from .observe import (
     LAUNCHERS,
@@ -32,6 +32,7 @@ from .observe import (
     hash_file,
     is_young,
 )
+from .recipe import HEADER_LISTS
 from .store import Store
 
 ZIG = ("package", "ziglang/__init__.py")
@@ -180,7 +181,8 @@ def find_compiler(cplus: bool, environ: Mapping[str, str]) -> Compiler | None:
 def _candidates(cplus: bool, environ: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
     name = _variable(cplus)
     if named := _named(cplus, environ):
-        yield tuple(map(_placed_program, words_of(name, named)))
+        words = map(_placed_program, words_of(name, named))
+        yield placed_folders(words, os.path.abspath, _placed_program)
         return
     configured = sysconfig.get_config_var(name)
     if configured:
@@ -228,7 +230,7 @@ def no_compiler(path: str, name: str, cplus: bool, environ: Mapping[str, str]) -
 
 def abilities(compiler: Compiler, store: Store) -> Abilities:
     """Find out what a compiler can do; the store remembers it."""
-    name = f"abilities-2-{digest(_name(compiler))}"
+    name = f"abilities-3-{digest(_name(compiler))}"
     system_dirs, link_depfile, quick = _remembered(store, name, lambda: _ask(compiler))
     return Abilities(tuple(system_dirs), link_depfile, quick)
 
@@ -262,7 +264,8 @@ def _ask(compiler: Compiler) -> tuple[tuple[str, ...], bool, bool]:
         source = os.path.join(folder, "empty.c")
         with open(source, "w", encoding="utf-8") as file:
             file.write("int main(void) { return 0; }\n")
-        told = run([*compiler.command, "-E", "-v", "-x", "c", os.devnull], folder)
+        # What is remembered of a compiler is not what the variables of today add to it.
+        told = run([*compiler.command, "-E", "-v", "-x", "c", os.devnull], folder, HEADER_LISTS)
         depfile = os.path.join(folder, "link.d")
         listing = f"-Wl,--dependency-file={depfile}"
 
@@ -332,7 +335,7 @@ def _own_flags(cplus: bool, environ: Mapping[str, str]) -> list[str]:
 def _options_in(variable: str, environ: Mapping[str, str]) -> list[str]:
     """The options in a variable. Compilers run in a folder of ours, not in the user's."""
     words = words_of(variable, environ.get(variable, ""))
-    return list(placed_folders(words, os.path.abspath))
+    return list(placed_folders(words, os.path.abspath, lambda p: placed_header(p, os.getcwd())))
 
 
 _OPTIMIZED = re.compile(r"-O.*")
