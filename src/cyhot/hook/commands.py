@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
 from .. import console
-from ..building import publish
+from ..building import publish, rooted
 from ..building.commands import in_threads
 from ..building.observe import file_sig
 from ..building.plan import Reason
@@ -217,7 +217,9 @@ def build_all(
     return build_sources(list(found.values()), jobs, session)
 
 
-def build_sources(found: Sequence[Source], jobs: int | None, session: Session) -> BuildReport:
+def build_sources(
+    found: Sequence[Source], jobs: int | None, session: Session, *, loaded: bool = False
+) -> BuildReport:
     """Build the images of sources that have none that matches.
 
     All that are stale are built side by side, in an order that needs no waiting: an image needs
@@ -228,22 +230,35 @@ def build_sources(found: Sequence[Source], jobs: int | None, session: Session) -
         found: The sources.
         jobs: How many to build at once; by default as many as there are processors.
         session: Whose settings hold.
+        loaded: Whether the program has them loaded: then it searches as it did when it imported
+            them, and else from where their packages are (see `rooted`).
     """
     began = time.perf_counter()
     many = jobs or _default_jobs(session)
     requests = [session.request(source) for source in found]
-    wanted = list(zip(requests, in_threads(Request.find, requests, many), strict=True))
+    find, build = (Request.find, build_one) if loaded else (_find_ahead, _build_ahead)
+    wanted = list(zip(requests, in_threads(find, requests, many), strict=True))
     stale = [(request, hit) for request, hit in wanted if not request.is_served(hit)]
     built = [_up_to_date(request, hit) for request, hit in wanted if request.is_served(hit)]
     if stale:
         console.voice(int(str(stale[0][0].settings["verbose"])))  # before there is anything to tell
         emit(BatchStarted(tuple(request.source.name for request, _ in stale)))
         try:
-            built += in_threads(build_one, _longest_first(stale), many)
+            built += in_threads(build, _longest_first(stale), many)
         finally:
             emit(BatchFinished())
     built.sort(key=lambda module: module.name)
     return BuildReport(tuple(built), time.perf_counter() - began)
+
+
+def _find_ahead(request: Request) -> Hit:
+    with rooted.searching(request.source):
+        return request.find()
+
+
+def _build_ahead(wanted: tuple[Request, Hit]) -> Built:
+    with rooted.searching(wanted[0].source):
+        return build_one(wanted)
 
 
 def _up_to_date(request: Request, hit: Hit) -> Built:
@@ -338,7 +353,7 @@ def why(name_or_path: str | os.PathLike[str]) -> list[Reason]:
 
 
 def _why(request: Request) -> list[Reason]:
-    hit = request.find()
+    hit = _find_ahead(request)
     file = os.path.basename(request.source.path)
     if hit.image and hit.record is not None:
         told = [Reason("up-to-date", request.source.path, f"{file}: up to date")]
