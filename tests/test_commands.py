@@ -82,3 +82,19 @@ def test_modules_of_one_name_in_two_folders_are_built_as_each_folders_program_do
     for name in ("a", "b"):
         run = project.run(program(name, imports="import k; print(k.WHERE)"), env=CHEAP)
         assert (run.stdout, run.compiles) == (f"{name}\n", [])
+
+
+# --- what is found ------------------------------------------------------------------------------
+
+
+def test_a_package_may_have_parts_that_are_called_dist_or_build(project: Project) -> None:
+    for folder in ("pk", "pk/dist", "pk/build/deep"):
+        project.write(f"{folder}/__init__.py", "")
+        project.write(f"{folder}/k.pyx", "V = 1\n")
+    project.write("pk/build/__init__.pyx", "")
+    project.write("pk/build/node_modules/k.pyx", "what npm has put there")
+    project.write("build/lib/pk/k.pyx", "what setuptools has copied there")
+    run = cyhot(project, "build", "--out", "tree")
+    assert built(run) == ["pk.build", "pk.build.deep.k", "pk.dist.k", "pk.k"]
+    use = "import sys; sys.path[0] = 'tree'; from pk import k, dist, build; "
+    assert project.run(use + "from pk.dist import k; from pk.build.deep import k").compiles == []

@@ -97,6 +97,15 @@ def test_what_is_saved_in_src_is_found_by_the_program(project: Project) -> None:
         assert watch.end() == (0, "")
 
 
+def test_a_part_of_a_package_that_is_called_build_is_watched(project: Project) -> None:
+    for folder in ("pk", "pk/build"):
+        project.write(f"{folder}/__init__.py", "")
+    with watching(project) as watch:
+        watch.lines_until("cyhot: watching")
+        project.write("pk/build/k.pyx", "V = 1\n")
+        assert watch.line().startswith("cyhot: pk.build.k built in ")
+
+
 def test_errors_stay_shown_until_they_are_mended(project: Project) -> None:
     project.write("foo.pyx", FOO)
     project.write("bar.pyx", "def one(): return 1\n")

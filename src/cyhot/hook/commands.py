@@ -108,10 +108,14 @@ def source_at(path: str, name: str | None = None) -> Source:
 def _module_name(path: str, stem: str) -> str:
     names = [] if stem == "__init__" else [stem]
     folder = os.path.dirname(path)
-    while any(file_sig(os.path.join(folder, name)) is not None for name in _PACKAGE_FILES):
+    while _is_package(folder):
         names.insert(0, os.path.basename(folder))
         folder = os.path.dirname(folder)
     return ".".join(names)
+
+
+def _is_package(folder: str) -> bool:
+    return any(file_sig(os.path.join(folder, name)) is not None for name in _PACKAGE_FILES)
 
 
 def sources(target: str | os.PathLike[str], session: Session) -> list[Source]:
@@ -139,15 +143,24 @@ def below(folder: str) -> Iterator[Source]:
     Not hidden ones, nor links that lead nowhere: Emacs has ``.#foo.pyx`` beside what is unsaved.
     """
     for place, folders, files in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in SKIPPED)
+        folders[:] = sorted(name for name in folders if not is_skipped(place, name))
         for file in sorted(files):
             path = os.path.join(place, file)
             if file.endswith(".pyx") and not file.startswith(".") and file_sig(path) is not None:
                 yield source_at(path)
 
 
-SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist"})
-"""Folders, besides hidden ones, in which no sources are looked for."""
+def is_skipped(place: str, name: str) -> bool:
+    """Whether no sources are looked for in the folder `name` of the folder `place`.
+
+    A package's sub-package is a part of it, whatever it is called.
+    """
+    if name.startswith("."):
+        return True
+    return name in _SKIPPED and not (_is_package(place) and _is_package(os.path.join(place, name)))
+
+
+_SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist"})
 
 
 def _named(name: str, session: Session) -> list[Source]:
