@@ -98,3 +98,25 @@ def test_a_package_may_have_parts_that_are_called_dist_or_build(project: Project
     assert built(run) == ["pk.build", "pk.build.deep.k", "pk.dist.k", "pk.k"]
     use = "import sys; sys.path[0] = 'tree'; from pk import k, dist, build; "
     assert project.run(use + "from pk.dist import k; from pk.build.deep import k").compiles == []
+
+
+@pytest.mark.parametrize("where", ["pyproject.toml", "the environment"])
+def test_what_exclude_names_is_built_only_if_it_is_named(project: Project, where: str) -> None:
+    env = {"CYHOT_EXCLUDE": "legacy pk.old.*"} if where == "the environment" else {}
+    if not env:
+        project.write("pyproject.toml", '[tool.cyhot]\nexclude = ["legacy", "pk.old.*"]\n')
+    for folder in ("pk", "pk/old"):
+        project.write(f"{folder}/__init__.py", "")
+    project.write("pk/k.pyx", "V = 1\n")
+    for name in ("legacy", "pk/old/a", "pk/old/b"):
+        project.write(f"{name}.pyx", "does not compile\n")
+    assert built(cyhot(project, "build", env=env)) == ["pk.k"]
+    nothing = cyhot(project, "build", "pk/old", env=env)
+    assert nothing.stdout.startswith("cyhot: no .pyx files in ")
+    assert cyhot(project, "build", "pk.old", env=env).returncode == 2
+
+    for path in ("legacy", "pk/old/a"):
+        project.write(f"{path}.pyx", "V = 1\n")
+    assert built(cyhot(project, "build", "legacy", "pk/old/a.pyx", env=env)) == [
+        "legacy", "pk.old.a",
+    ]  # fmt: skip

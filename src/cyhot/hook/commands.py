@@ -30,6 +30,7 @@ from ..events import (
     emit,
     subscribe,
 )
+from ..settings import matches
 from ..worker.client import ensure
 from . import current_session
 from .finder import Finder, make_spec
@@ -123,7 +124,8 @@ def sources(target: str | os.PathLike[str], session: Session) -> list[Source]:
 
     Args:
         target: A path (of a file, or of a folder with all ``.pyx`` files below it), or a dotted
-            module name (with all submodules, if it is a package).
+            module name (with all submodules, if it is a package). A module that the setting
+            ``exclude`` names has to be named itself.
         session: Whose settings hold.
 
     Raises:
@@ -131,7 +133,7 @@ def sources(target: str | os.PathLike[str], session: Session) -> list[Source]:
     """
     text = os.fspath(target)
     if os.path.isdir(text):
-        return list(below(os.path.abspath(text)))
+        return list(wanted_below(os.path.abspath(text), session))
     if os.path.isfile(text):
         return [source_at(text)]
     return _named(text, session)
@@ -150,6 +152,14 @@ def below(folder: str) -> Iterator[Source]:
                 yield source_at(path)
 
 
+def wanted_below(folder: str, session: Session) -> Iterator[Source]:
+    """All ``.pyx`` files below a folder, but those that the setting ``exclude`` names."""
+    for source in below(folder):
+        settings = session.settings(os.path.dirname(source.path), source.name)
+        if not matches(settings.strings("exclude"), source.name):
+            yield source
+
+
 def is_skipped(place: str, name: str) -> bool:
     """Whether no sources are looked for in the folder `name` of the folder `place`.
 
@@ -166,18 +176,20 @@ _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "build", "
 def _named(name: str, session: Session) -> list[Source]:
     if os.sep in name or name.endswith((".pyx", ".py")):
         raise CyhotError(f"{name}: there is no such file or folder")
-    spec, part = locate(name, Finder(session))
+    # What is named is meant, though imports leave it alone.
+    spec, part = locate(name, Finder(session.updated({"exclude": ()})))
     if spec is None:
         raise CyhotError(
             f"{name!r} is neither a file or folder nor a module on sys.path"
             + ("" if part == name else f" (there is no {part!r})")
         )
     found = [spec.loader.source] if isinstance(spec.loader, Loader) else []
-    inside = [s for folder in spec.submodule_search_locations or () for s in below(folder)]
+    folders = spec.submodule_search_locations or ()
+    inside = [source for folder in folders for source in wanted_below(folder, session)]
     known = {source.path for source in found}
     found += [source for source in inside if source.path not in known]
     if not found:
-        raise CyhotError(f"{name!r} has no .pyx source")
+        raise CyhotError(f"{name!r} has no .pyx source, or none that exclude= does not name")
     return found
 
 
