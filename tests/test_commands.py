@@ -120,3 +120,79 @@ def test_what_exclude_names_is_built_only_if_it_is_named(project: Project, where
     assert built(cyhot(project, "build", "legacy", "pk/old/a.pyx", env=env)) == [
         "legacy", "pk.old.a",
     ]  # fmt: skip
+
+
+# --- laying out ---------------------------------------------------------------------------------
+
+
+def test_a_tree_is_laid_out_with_the_data_that_the_package_reads(project: Project) -> None:
+    project.write(
+        "src/pk/__init__.py",
+        """
+        from importlib.resources import files
+        from . import k
+        TEXT = files(__name__).joinpath("data", "words.txt").read_text()
+        """,
+    )
+    project.write("src/pk/k.pyx", "V = 1\n")
+    left_out = ["k.c", "k.html", "extra.pxi", ".hidden", "__pycache__/x.txt", "dist/old.whl"]
+    left_out += [".git/config", "data/notes.txt~"]
+    kept = ["k.pxd", "py.typed", "data/words.txt", "data/template.c", "inc/pk.h", "build/a.txt"]
+    for name in (*left_out, *kept, "build/__init__.py"):
+        project.write(f"src/pk/{name}", "" if name.endswith((".pxd", ".py")) else "hello")
+    for _ in range(2):  # a tree inside of the package is no part of it
+        assert cyhot(project, "build", "src", "--out", "src/pk/tree").returncode == 0
+    found = {path.removeprefix("src/pk/tree/") for path in project.files() if "/tree/" in path}
+    images = {name for name in found if name.endswith(".so")}
+    assert found - images == {
+        "pk/__init__.py", "pk/build/__init__.py", *(f"pk/{name}" for name in kept)
+    }  # fmt: skip
+    use = "import sys; sys.path[0] = 'src/pk/tree'; import pk; print(pk.TEXT, pk.k.__file__)"
+    assert project.run(use).stdout == f"hello {project.root}/src/pk/tree/{images.pop()}\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "out", "told"),
+    [
+        ("src/pk", "src", "src/pk/"),
+        ("src", "src/../src/", "src/pk/"),
+        ("src", "link", "link/pk/"),
+        ("src/one.pyx", "src", "src/one."),
+        # The package has a part of its own name.
+        ("src", "src/pk", "src/pk/pk/"),
+    ],
+)
+def test_a_tree_is_never_laid_out_over_the_sources(
+    project: Project, target: str, out: str, told: str
+) -> None:
+    for folder in ("src/pk", "src/pk/pk"):
+        project.write(f"{folder}/__init__.py", "")
+        project.write(f"{folder}/k.pyx", "V = 1\n")
+    project.write("src/one.pyx", "V = 1\n")
+    (project / "link").symlink_to("src")
+    before = project.files()
+    run = cyhot(project, "build", target, "--out", out)
+    assert (run.returncode, run.compiles, project.files()) == (2, [], before)
+    assert run.stderr.startswith(f"cyhot: error: --out {out}: {out.rstrip('/')}/"), run
+    assert told in run.stderr and "would lie among the sources" in run.stderr
+
+
+def test_a_tree_that_cannot_be_written_is_told_in_a_line(project: Project) -> None:
+    project.write("foo.pyx", "V = 1\n")
+    run = cyhot(project, "build", "--out", "/dev/null/x", "--profile", "dev")
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[-1].startswith("cyhot: error: --out /dev/null/x: ")
+
+
+@pytest.mark.parametrize(
+    ("args", "status"),
+    [(["--version"], 0), (["cache", "path"], 0), (["build"], 2), (["watch"], 2), (["run", "x"], 2)],
+)
+def test_in_a_folder_that_was_removed_there_is_no_traceback(
+    project: Project, args: list[str], status: int
+) -> None:
+    gone = "import os; os.mkdir('gone'); os.chdir('gone'); os.rmdir(os.getcwd()); "
+    run = project.run(gone + CYHOT, *args, check=False)
+    assert (run.returncode, "Traceback" in run.stderr) == (status, False), run
+    if status:
+        assert run.stderr.startswith("cyhot: error: "), run

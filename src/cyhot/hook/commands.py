@@ -235,11 +235,16 @@ def build_all(
     targets: Sequence[str | os.PathLike[str]], jobs: int | None, session: Session
 ) -> BuildReport:
     """`build` with the settings of a session."""
+    return build_sources(all_sources(targets, session), jobs, session)
+
+
+def all_sources(targets: Sequence[str | os.PathLike[str]], session: Session) -> list[Source]:
+    """The sources that some targets stand for, each once; those of the working folder if none."""
     found: dict[str, Source] = {}
     for target in targets or (os.getcwd(),):
         for source in sources(target, session):
             found.setdefault(source.path, source)
-    return build_sources(list(found.values()), jobs, session)
+    return list(found.values())
 
 
 def build_sources(
