@@ -13,6 +13,7 @@ from .. import console
 from ..errors import CyhotError
 from ..events import Event, Noticed
 from ..hook import current_session
+from ..hook.session import working_folder
 from .base import Command, telling
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def run(
     """
     # What the program may import is the program's: here a module of the working folder would take
     # the place of the standard library's of that name.
-    sys.path[:] = [entry for entry in sys.path if entry not in ("", os.getcwd())]
+    sys.path[:] = [entry for entry in sys.path if entry not in ("", working_folder())]
     from ..live.child import Program
     from ..live.supervise import Supervisor
     from ..live.terminal import end_like
