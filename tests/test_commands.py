@@ -196,3 +196,56 @@ def test_in_a_folder_that_was_removed_there_is_no_traceback(
     assert (run.returncode, "Traceback" in run.stderr) == (status, False), run
     if status:
         assert run.stderr.startswith("cyhot: error: "), run
+
+
+# --- the store ----------------------------------------------------------------------------------
+
+NO_FOLDER = "is no folder, so it cannot hold images"
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("/proc/nope", "cannot be written (No such file or directory)"),
+        ("file/store", "cannot be written (Not a directory)"),
+        ("file", NO_FOLDER),
+        ("/dev/null", NO_FOLDER),
+    ],
+)
+def test_what_is_built_ahead_and_cannot_be_kept_is_an_error(
+    project: Project, where: str, told: str
+) -> None:
+    project.write("foo.pyx", "V = 1\n")
+    project.write("file", "")
+    env = {"CYHOT_BUILD_DIR": where}
+    path = str(project / where)
+    run = cyhot(project, "build", env=env)
+    assert (run.returncode, run.stdout, run.compiles) == (2, "", [])
+    assert run.stderr.startswith(f"cyhot: error: {path}") and told in run.stderr
+    assert run.stderr.endswith("Choose another store with build_dir= or CYHOT_BUILD_DIR.\n")
+    code = "import cyhot\ntry: cyhot.build()\nexcept cyhot.errors.StoreError as e: print(e)"
+    assert told in project.run(code, env=env).stdout
+    doctor = cyhot(project, "doctor", env=env)
+    (line,) = (line for line in doctor.stdout.splitlines() if " store: " in line)
+    assert (doctor.returncode, line.startswith(f"missing store: {path}")) == (1, True)
+    assert told in line
+
+
+def test_doctor_makes_no_store(project: Project) -> None:
+    before = sorted(project.store.parent.iterdir())
+    for folder in (project.store, project.store / "deep"):
+        doctor = cyhot(project, "doctor", env={"CYHOT_BUILD_DIR": str(folder)})
+        assert f"ok      store: {folder} (made by the first build)\n" in doctor.stdout
+    assert sorted(project.store.parent.iterdir()) == before
+    project.store.mkdir(mode=0o700)
+    assert f"ok      store: {project.store}\n" in cyhot(project, "doctor").stdout
+    assert [*project.store.iterdir()] == []
+
+
+def test_beside_a_worker_it_is_said_once_that_images_are_not_kept(project: Project) -> None:
+    project.write("foo.pyx", "V = 1\n")
+    with running() as worker:
+        env = {**worker.env, "CYHOT_BUILD_DIR": "/proc/nope"}
+        run = project.run("import cyhot; cyhot.install(); import foo; print(foo.V)", env=env)
+    assert run.stdout == "1\n"
+    assert run.stderr.count("is kept for this process only") == 1

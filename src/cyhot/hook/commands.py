@@ -261,7 +261,11 @@ def build_sources(
         jobs: How many to build at once; by default as many as there are processors.
         session: Whose settings hold.
         loaded: Whether the program has them loaded: then it searches as it did when it imported
-            them, and else from where their packages are (see `rooted`).
+            them, and else from where their packages are (see `rooted`); and what it builds need
+            not outlast it.
+
+    Raises:
+        StoreError: If images cannot be kept.
     """
     began = time.perf_counter()
     many = jobs or _default_jobs(session)
@@ -271,6 +275,9 @@ def build_sources(
     stale = [(request, hit) for request, hit in wanted if not request.is_served(hit)]
     built = [_up_to_date(request, hit) for request, hit in wanted if request.is_served(hit)]
     if stale:
+        if not loaded:
+            for store in {request.store.root: request.store for request, _ in stale}.values():
+                publish.require(store)
         console.voice(int(str(stale[0][0].settings["verbose"])))  # before there is anything to tell
         emit(BatchStarted(tuple(request.source.name for request, _ in stale)))
         try:
