@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping
 
 import pytest
@@ -249,3 +250,38 @@ def test_beside_a_worker_it_is_said_once_that_images_are_not_kept(project: Proje
         run = project.run("import cyhot; cyhot.install(); import foo; print(foo.V)", env=env)
     assert run.stdout == "1\n"
     assert run.stderr.count("is kept for this process only") == 1
+
+
+# --- settings -----------------------------------------------------------------------------------
+
+
+def test_a_misspelt_match_of_a_module_table_is_named(project: Project) -> None:
+    project.write(
+        "pyproject.toml",
+        """
+        [[tool.cyhot.module]]
+        match = "foo"
+        profil = "debug"
+        [[tool.cyhot.module]]
+        mach = "foo"
+        """,
+    )
+    project.write("foo.pyx", "V = 1\n")
+    run = cyhot(project, "build")
+    where = f"{project / 'pyproject.toml'} [[tool.cyhot.module]]"
+    told = run.stderr.splitlines()
+    assert run.returncode == 2
+    assert f"{where} 'foo': there is no setting 'profil'; did you mean 'profile'?" in told
+    assert f"{where} number 2: there is no setting 'mach'; did you mean 'match'?" in told
+    assert "None" not in run.stderr
+
+
+# --- running ------------------------------------------------------------------------------------
+
+
+def test_a_program_that_cannot_be_read_again_is_refused(project: Project) -> None:
+    os.mkfifo(project / "pipe")
+    for script in ("/dev/stdin", "pipe", "/dev/null"):
+        run = cyhot(project, "run", script)
+        assert (run.returncode, run.stdout) == (2, "")
+        assert run.stderr.startswith(f"cyhot: error: {script}: is no file that can be read again")
