@@ -61,6 +61,12 @@ def run(
     current_session()  # what is wrong in CYHOT_* is said before anything runs
     if not is_module and not os.path.exists(target):
         raise CyhotError(f"{target}: there is no such file")
+    if not is_module and not (os.path.isfile(target) or os.path.isdir(target)):
+        # It would run once, and each start after a save would wait for what never comes.
+        raise CyhotError(
+            f"{target}: is no file that can be read again after a save (a pipe or a device); "
+            "python itself runs it, with cyhot.install() as its first line"
+        )
     settings: dict[str, object] = {"profile": profile} if profile else {}
     if restart == "all":
         settings["watch"] = False
