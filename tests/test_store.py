@@ -310,7 +310,8 @@ def test_a_store_that_is_a_file_is_a_clear_error(project: Project) -> None:
     project.store.write_text("")
     run = project.run(USES, env=CHEAP, check=False)
     assert run.stderr.splitlines()[-1] == (
-        f"cyhot.errors.StoreError: {project.store}: is no folder, so it cannot hold images"
+        f"cyhot.errors.StoreError: {project.store}: is no folder, so it cannot hold images. Choose "
+        "another store with build_dir= or CYHOT_BUILD_DIR."
     )
 
 

@@ -83,6 +83,29 @@ def test_what_is_saved_is_built_before_the_program_is_run(project: Project) -> N
         assert watch.end() == (0, "")
 
 
+def test_what_is_saved_in_src_is_found_by_the_program(project: Project) -> None:
+    project.write("src/wp/__init__.py", "")
+    project.write("src/wp/k.pyx", "V = 1\n")
+    uses = "import sys; sys.path.insert(0, 'src'); import cyhot; cyhot.install(); "
+    uses += "from wp import k; print(k.V)"
+    with watching(project, "src") as watch:
+        assert watch.lines_until("cyhot: watching")[-1] == "cyhot: watching src: 1 module"
+        project.write("src/wp/k.pyx", "V = 2\n")
+        assert watch.line().endswith(" s (k.pyx changed)")
+        run = project.run(uses, env=CHEAP)
+        assert (run.stdout, run.compiles) == ("2\n", [])
+        assert watch.end() == (0, "")
+
+
+def test_a_part_of_a_package_that_is_called_build_is_watched(project: Project) -> None:
+    for folder in ("pk", "pk/build"):
+        project.write(f"{folder}/__init__.py", "")
+    with watching(project) as watch:
+        watch.lines_until("cyhot: watching")
+        project.write("pk/build/k.pyx", "V = 1\n")
+        assert watch.line().startswith("cyhot: pk.build.k built in ")
+
+
 def test_errors_stay_shown_until_they_are_mended(project: Project) -> None:
     project.write("foo.pyx", FOO)
     project.write("bar.pyx", "def one(): return 1\n")

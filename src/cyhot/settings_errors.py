@@ -12,6 +12,8 @@ from .settings import FIELDS, check
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from .settings import Tables
 
 _TYPES = {
@@ -42,8 +44,12 @@ def problem(origin: str, name: str, value: object) -> str:
     if name in FIELDS:
         expected = describe(FIELDS[name][0])
         return f"{origin}: {name} takes {expected}, not {value!r}"
-    near = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(FIELDS))}"
+    return _unknown(origin, name, FIELDS)
+
+
+def _unknown(origin: str, name: str, there: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, there, n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(there))}"
     return f"{origin}: there is no setting {name!r}; {hint}"
 
 
@@ -78,7 +84,8 @@ class _Parser:
     def tables(self, table: dict[str, object]) -> Tables:
         common = {name: value for name, value in table.items() if name != "module"}
         values = self._values("[tool.cyhot]", common)
-        modules = tuple(self._module(item) for item in self._modules(table.get("module", [])))
+        items = self._modules(table.get("module", []))
+        modules = tuple(self._module(item, number) for number, item in enumerate(items, 1))
         if self.problems:
             raise SettingsError(*self.problems)
         return values, modules
@@ -89,10 +96,12 @@ class _Parser:
         self.problems.append(f"{self.path}: write module tables as [[tool.cyhot.module]]")
         return []
 
-    def _module(self, item: dict[str, object]) -> tuple[tuple[str, ...], dict[str, object]]:
+    def _module(
+        self, item: dict[str, object], number: int
+    ) -> tuple[tuple[str, ...], dict[str, object]]:
         match = item.get("match")
         patterns = (match,) if isinstance(match, str) else match
-        where = f"[[tool.cyhot.module]] {match!r}"
+        where = f"[[tool.cyhot.module]] {repr(match) if match else f'number {number}'}"
         if not isinstance(patterns, (list, tuple)) or not all(
             isinstance(pattern, str) for pattern in patterns
         ):
@@ -100,7 +109,11 @@ class _Parser:
                 f"{self.path}: {where}: match takes a module name pattern or a list of them"
             )
             patterns = ()
-        rest = {name: value for name, value in item.items() if name != "match"}
+        names = {"match", *FIELDS}
+        self.problems += (
+            _unknown(f"{self.path} {where}", n, names) for n in item if n not in names
+        )
+        rest = {name: value for name, value in item.items() if name in FIELDS}
         return tuple(patterns), self._values(where, rest)
 
     def _values(self, where: str, raw: dict[str, object]) -> dict[str, object]:

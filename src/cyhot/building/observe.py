@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from _thread import _local
 
 try:
     from _blake2 import blake2b
@@ -147,17 +148,44 @@ def _is_launcher(path: str) -> bool:
     return os.path.islink(path) and os.path.basename(os.path.realpath(path)) in LAUNCHERS
 
 
+class Inserted(str):
+    """An entry of sys.path that is there for one build, and for no other thread (see `rooted`)."""
+
+    __slots__ = ()
+
+
+class _Thread(_local):
+    root = ""
+
+
+this_thread = _Thread()
+"""Its `root`: a folder that is searched in this thread, whether it is on sys.path or not."""
+
+
+def path_entries() -> list[object]:
+    """The entries of sys.path; before them the root of this thread, if it is not among them."""
+    entries: list[object] = [entry for entry in sys.path if type(entry) is not Inserted]
+    root = this_thread.root
+    if root and root not in _folders(entries):
+        entries.insert(0, root)
+    return entries
+
+
 def search_path() -> tuple[str, ...]:
-    """sys.path as absolute folders, in order, each once; without what the import system skips."""
+    """`path_entries` as absolute folders, each once; without what the import system skips."""
+    return tuple(_folders(path_entries()))
+
+
+def _folders(entries: Iterable[object]) -> dict[str, None]:
     folders: dict[str, None] = {}
-    for entry in sys.path:
+    for entry in entries:
         try:
-            folder = os.fspath(entry)
+            folder = os.fspath(entry)  # type: ignore[call-overload]
             if isinstance(folder, str):
                 folders[os.path.abspath(folder)] = None
         except (TypeError, OSError):
             continue  # no path at all, or relative to a working directory that was removed
-    return tuple(folders)
+    return folders
 
 
 def find_package(name: str) -> str:

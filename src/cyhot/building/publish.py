@@ -61,7 +61,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def refuse(root: str, st: os.stat_result) -> NoReturn:
-    """Raise the error for a store that is not the user's alone."""
+    """Raise the error for a store that is not the user's alone, or no folder."""
+    if not stat.S_ISDIR(st.st_mode):
+        raise _no_folder(root)
     if st.st_uid != os.geteuid():
         raise StoreError(
             f"{root}: belongs to another user (uid {st.st_uid}); a store holds code that will "
@@ -82,15 +84,63 @@ def writable(store: Store) -> Store:
     Raises:
         StoreError: If it is not the user's alone, no folder, or the disk is full.
     """
+    problem = _unwritable(store)
+    return _temporary_store(problem) if problem else store
+
+
+def require(store: Store) -> None:
+    """See that a store keeps what is built.
+
+    Raises:
+        StoreError: If it does not: what is built ahead would be lost with this process.
+    """
+    if problem := _unwritable(store):
+        raise StoreError(f"{problem}, so nothing that is built would be kept. {_CHOOSE}")
+
+
+def _unwritable(store: Store) -> str:
+    """Why a store cannot be written, `""` if it can.
+
+    Raises:
+        StoreError: As `writable`.
+    """
     try:
         _prepare(store)
-        return store
+        return ""
     except OSError as error:
         if error.errno in FULL:
             raise full(store.root) from error
         if os.path.exists(store.root) and not os.path.isdir(store.root):
-            raise StoreError(f"{store.root}: is no folder, so it cannot hold images") from error
-        return _temporary_store(store, error)
+            raise _no_folder(store.root) from error
+        if store.root == NOWHERE:
+            return "there is no home folder to keep images in"
+        return f"{store.root} cannot be written ({error.strerror})"
+
+
+_CHOOSE = "Choose another store with build_dir= or CYHOT_BUILD_DIR."
+
+
+def _no_folder(root: str) -> StoreError:
+    return StoreError(f"{root}: is no folder, so it cannot hold images. {_CHOOSE}")
+
+
+def find_fault(store: Store) -> str:
+    """What is wrong with a store, `""` for nothing. It is not made, if it is not there yet.
+
+    Raises:
+        StoreError: If it is not the user's alone, or no folder.
+    """
+    if store.trusted() and not os.path.isdir(store.root):
+        raise _no_folder(store.root)
+    place = store.root
+    while not os.path.exists(place):
+        place = os.path.dirname(place)
+    try:
+        # What may be written is not all to be read from modes: /proc lets root, and takes nothing.
+        os.rmdir(tempfile.mkdtemp(prefix="cyhot-probe-", dir=place))
+    except OSError as error:
+        return f"{store.root} cannot be written ({error.strerror})"
+    return ""
 
 
 def temporary() -> Store | None:
@@ -109,19 +159,15 @@ def _prepare(store: Store) -> None:
     os.unlink(path)
 
 
-def _temporary_store(store: Store, error: OSError) -> Store:
+def _temporary_store(problem: str) -> Store:
     with _making:
         # A forked child goes on in its parent's, until that ends and takes it away.
         if not _temporary or not os.path.isdir(_temporary[0].root):
-            _temporary[:] = [_make_temporary(store, error)]
+            _temporary[:] = [_make_temporary(problem)]
         return _temporary[0]
 
 
-def _make_temporary(store: Store, error: OSError) -> Store:
-    if store.root == NOWHERE:
-        problem = "there is no home folder to keep images in"
-    else:
-        problem = f"{store.root} cannot be written ({error.strerror})"
+def _make_temporary(problem: str) -> Store:
     try:
         made = Store(tempfile.mkdtemp(prefix=_PREFIX))
         _prepare(made)
@@ -133,10 +179,7 @@ def _make_temporary(store: Store, error: OSError) -> Store:
     alive.acquire()
     atexit.register(_remove, made.root, os.getpid(), alive)
     _clear_temporary(made.root)
-    emit(Noticed(
-        f"{problem}; what is built is kept for this process only. "
-        "Choose another store with build_dir= or CYHOT_BUILD_DIR."
-    ))  # fmt: skip
+    emit(Noticed(f"{problem}; what is built is kept for this process only. {_CHOOSE}"))
     return made
 
 

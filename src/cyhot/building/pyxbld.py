@@ -24,7 +24,7 @@ from ..errors import CompileError, Diagnostic, excerpt, read_source
 from ..events import Noticed, emit
 from .commands import run
 from .noted import NOTHING, Noted, Notes, changed, is_users
-from .observe import digest, hash_file
+from .observe import digest, hash_file, path_entries
 from .setup_args import to_settings
 from .store import Store
 
@@ -118,7 +118,7 @@ def _kept(store: Store, name: str) -> Special | None:
 def _in_child(path: str, source: str, name: str, folder: str) -> Special:
     reply = os.path.join(folder, "pyxbld")
     given = {
-        "sys_path": [entry for entry in sys.path if isinstance(entry, str)],
+        "sys_path": [entry for entry in path_entries() if isinstance(entry, str)],
         "environ": dict(os.environ),
         "cwd": os.getcwd(),
         "path": path,

@@ -57,6 +57,9 @@ def build(
 
     A folder stands for all .pyx files below it, a package for all its modules.
 
+    With --out, all other files of the packages (Python, declarations, data) are copied beside the
+    images; not what is hidden, nor what only a build needs.
+
     Example: cyhot build mypkg --profile release --out dist-tree
     """
     values: dict[str, object] = {"verbose": 0}
@@ -66,8 +69,11 @@ def build(
         values["standalone"] = True
     session = current_session().updated(values)
     with telling(_Teller(quiet or as_json, verbose), progress=not (quiet or as_json)):
-        report = commands.build_all(targets, jobs, session)
-    placed = layout.lay_out(report, out) if out and report.ok else []
+        found = commands.all_sources(targets, session)
+        if out:
+            layout.check(found, out)
+        report = commands.build_sources(found, jobs, session)
+    placed = layout.lay_out(report, found, out) if out and report.ok else []
     if as_json:
         click.echo(json.dumps({**report.to_dict(), "placed": placed}))
     else:
@@ -171,7 +177,10 @@ def main() -> None:
     """Run the ``cyhot`` command."""
     # As with `python -m`: modules of the working folder can be named. The folder of the script
     # `cyhot` goes: with another sys.path than the program's, each import would search once more.
-    if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(sys.argv[0])):
-        del sys.path[0]
-    sys.path.insert(0, os.getcwd())
+    try:
+        if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(sys.argv[0])):
+            del sys.path[0]
+        sys.path.insert(0, os.getcwd())
+    except OSError:
+        pass  # it was removed: then there is nothing in it
     cli(prog_name="cyhot")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +26,20 @@ class Command(click.Command):
         except CyhotError as error:
             console.show_error(error)
             ctx.exit(USAGE)
+        except FileNotFoundError:
+            if _is_somewhere():
+                raise
+            console.show_error(CyhotError("the working folder was removed; go to another one"))
+            ctx.exit(USAGE)
+
+
+def _is_somewhere() -> bool:
+    """Whether there is a working folder."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass
 import click
 
 from ..building.observe import CYTHON, Observer
+from ..building.publish import find_fault
 from ..building.toolchain import find_compiler, openmp_flags, python_include_dirs
+from ..errors import StoreError
 from ..hook import current_session
 from ..worker import client
 from ..worker.protocol import BrokenLine
@@ -74,9 +76,16 @@ def _openmp() -> Finding:
 
 def _store() -> Finding:
     store = current_session().default_store()
-    if store.trusted():
-        return Finding("store", os.access(store.root, os.W_OK), store.root)
-    return Finding("store", True, f"{store.root} (made by the first build)")
+    try:
+        fault = find_fault(store)
+    except StoreError as error:
+        fault = str(error)
+    if fault:
+        return Finding("store", False, fault)
+    return Finding("store", True, store.root + ("" if store.trusted() else _NOT_YET))
+
+
+_NOT_YET = " (made by the first build)"
 
 
 def _worker() -> Finding:

@@ -13,6 +13,7 @@ from .. import console
 from ..errors import CyhotError
 from ..events import Event, Noticed
 from ..hook import current_session
+from ..hook.session import working_folder
 from .base import Command, telling
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def run(
     """
     # What the program may import is the program's: here a module of the working folder would take
     # the place of the standard library's of that name.
-    sys.path[:] = [entry for entry in sys.path if entry not in ("", os.getcwd())]
+    sys.path[:] = [entry for entry in sys.path if entry not in ("", working_folder())]
     from ..live.child import Program
     from ..live.supervise import Supervisor
     from ..live.terminal import end_like
@@ -60,6 +61,12 @@ def run(
     current_session()  # what is wrong in CYHOT_* is said before anything runs
     if not is_module and not os.path.exists(target):
         raise CyhotError(f"{target}: there is no such file")
+    if not is_module and not (os.path.isfile(target) or os.path.isdir(target)):
+        # It would run once, and each start after a save would wait for what never comes.
+        raise CyhotError(
+            f"{target}: is no file that can be read again after a save (a pipe or a device); "
+            "python itself runs it, with cyhot.install() as its first line"
+        )
     settings: dict[str, object] = {"profile": profile} if profile else {}
     if restart == "all":
         settings["watch"] = False

@@ -29,6 +29,7 @@ from .base import Command, json_option, telling
 
 if TYPE_CHECKING:
     from ..live.rebuild import Rebuilder
+    from ..live.watch import Watcher
 
 
 @click.command("watch", cls=Command)
@@ -87,16 +88,17 @@ def _watch(rebuilder: Rebuilder, told: Callable[[Rebuilder, bool], None]) -> Non
         if not batch:
             return
         began = time.perf_counter()
-        report = _build_after(rebuilder, batch)
-        watcher.watch(rebuilder.trees(), rebuilder.files())
+        report = _build_after(rebuilder, watcher, batch)
         seconds = time.perf_counter() - began
         emit(Settled(tuple(sorted(batch)), len(report.built), len(rebuilder.failed), seconds))
         told(rebuilder, bool(report.built))
 
 
-def _build_after(rebuilder: Rebuilder, batch: frozenset[str]) -> BuildReport:
+def _build_after(rebuilder: Rebuilder, watcher: Watcher, batch: frozenset[str]) -> BuildReport:
     try:
-        return rebuilder.build_after(batch)
+        report = rebuilder.build_after(batch)
+        watcher.watch(rebuilder.trees(), rebuilder.files())
+        return report
     except CyhotError as error:
         # Half-written settings, a full disk: the next save may mend it.
         console.show_error(error)

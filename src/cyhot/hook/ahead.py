@@ -94,7 +94,7 @@ def _likely(session: Session, source: Source) -> Iterator[Source]:
                 known.add(found.path)
                 todo.append(found)
                 yield found
-    yield from _package_of(source)
+    yield from _package_of(source, session)
 
 
 def _imports_of(source: Source, finder: Finder) -> Iterator[Source]:
@@ -113,7 +113,7 @@ def _text(source: Source) -> str:
     return (read_source(source.path) or "") + "\n" + (read_source(f"{stem}.pxd") or "")
 
 
-def _package_of(source: Source) -> Iterator[Source]:
+def _package_of(source: Source, session: Session) -> Iterator[Source]:
     """All modules of the top-level package that a source is in."""
     from . import commands
 
@@ -122,4 +122,4 @@ def _package_of(source: Source) -> Iterator[Source]:
         folder = source.path
         for _ in range(depth):
             folder = os.path.dirname(folder)
-        yield from commands.below(folder)
+        yield from commands.wanted_below(folder, session)

@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
 from .. import console
-from ..building import publish
+from ..building import publish, rooted
 from ..building.commands import in_threads
 from ..building.observe import file_sig
 from ..building.plan import Reason
@@ -30,6 +30,7 @@ from ..events import (
     emit,
     subscribe,
 )
+from ..settings import matches
 from ..worker.client import ensure
 from . import current_session
 from .finder import Finder, make_spec
@@ -108,10 +109,14 @@ def source_at(path: str, name: str | None = None) -> Source:
 def _module_name(path: str, stem: str) -> str:
     names = [] if stem == "__init__" else [stem]
     folder = os.path.dirname(path)
-    while any(file_sig(os.path.join(folder, name)) is not None for name in _PACKAGE_FILES):
+    while _is_package(folder):
         names.insert(0, os.path.basename(folder))
         folder = os.path.dirname(folder)
     return ".".join(names)
+
+
+def _is_package(folder: str) -> bool:
+    return any(file_sig(os.path.join(folder, name)) is not None for name in _PACKAGE_FILES)
 
 
 def sources(target: str | os.PathLike[str], session: Session) -> list[Source]:
@@ -119,7 +124,8 @@ def sources(target: str | os.PathLike[str], session: Session) -> list[Source]:
 
     Args:
         target: A path (of a file, or of a folder with all ``.pyx`` files below it), or a dotted
-            module name (with all submodules, if it is a package).
+            module name (with all submodules, if it is a package). A module that the setting
+            ``exclude`` names has to be named itself.
         session: Whose settings hold.
 
     Raises:
@@ -127,7 +133,7 @@ def sources(target: str | os.PathLike[str], session: Session) -> list[Source]:
     """
     text = os.fspath(target)
     if os.path.isdir(text):
-        return list(below(os.path.abspath(text)))
+        return list(wanted_below(os.path.abspath(text), session))
     if os.path.isfile(text):
         return [source_at(text)]
     return _named(text, session)
@@ -139,32 +145,51 @@ def below(folder: str) -> Iterator[Source]:
     Not hidden ones, nor links that lead nowhere: Emacs has ``.#foo.pyx`` beside what is unsaved.
     """
     for place, folders, files in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in SKIPPED)
+        folders[:] = sorted(name for name in folders if not is_skipped(place, name))
         for file in sorted(files):
             path = os.path.join(place, file)
             if file.endswith(".pyx") and not file.startswith(".") and file_sig(path) is not None:
                 yield source_at(path)
 
 
-SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist"})
-"""Folders, besides hidden ones, in which no sources are looked for."""
+def wanted_below(folder: str, session: Session) -> Iterator[Source]:
+    """All ``.pyx`` files below a folder, but those that the setting ``exclude`` names."""
+    for source in below(folder):
+        settings = session.settings(os.path.dirname(source.path), source.name)
+        if not matches(settings.strings("exclude"), source.name):
+            yield source
+
+
+def is_skipped(place: str, name: str) -> bool:
+    """Whether no sources are looked for in the folder `name` of the folder `place`.
+
+    A package's sub-package is a part of it, whatever it is called.
+    """
+    if name.startswith("."):
+        return True
+    return name in _SKIPPED and not (_is_package(place) and _is_package(os.path.join(place, name)))
+
+
+_SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist"})
 
 
 def _named(name: str, session: Session) -> list[Source]:
     if os.sep in name or name.endswith((".pyx", ".py")):
         raise CyhotError(f"{name}: there is no such file or folder")
-    spec, part = locate(name, Finder(session))
+    # What is named is meant, though imports leave it alone.
+    spec, part = locate(name, Finder(session.updated({"exclude": ()})))
     if spec is None:
         raise CyhotError(
             f"{name!r} is neither a file or folder nor a module on sys.path"
             + ("" if part == name else f" (there is no {part!r})")
         )
     found = [spec.loader.source] if isinstance(spec.loader, Loader) else []
-    inside = [s for folder in spec.submodule_search_locations or () for s in below(folder)]
+    folders = spec.submodule_search_locations or ()
+    inside = [source for folder in folders for source in wanted_below(folder, session)]
     known = {source.path for source in found}
     found += [source for source in inside if source.path not in known]
     if not found:
-        raise CyhotError(f"{name!r} has no .pyx source")
+        raise CyhotError(f"{name!r} has no .pyx source, or none that exclude= does not name")
     return found
 
 
@@ -210,14 +235,21 @@ def build_all(
     targets: Sequence[str | os.PathLike[str]], jobs: int | None, session: Session
 ) -> BuildReport:
     """`build` with the settings of a session."""
+    return build_sources(all_sources(targets, session), jobs, session)
+
+
+def all_sources(targets: Sequence[str | os.PathLike[str]], session: Session) -> list[Source]:
+    """The sources that some targets stand for, each once; those of the working folder if none."""
     found: dict[str, Source] = {}
     for target in targets or (os.getcwd(),):
         for source in sources(target, session):
             found.setdefault(source.path, source)
-    return build_sources(list(found.values()), jobs, session)
+    return list(found.values())
 
 
-def build_sources(found: Sequence[Source], jobs: int | None, session: Session) -> BuildReport:
+def build_sources(
+    found: Sequence[Source], jobs: int | None, session: Session, *, loaded: bool = False
+) -> BuildReport:
     """Build the images of sources that have none that matches.
 
     All that are stale are built side by side, in an order that needs no waiting: an image needs
@@ -228,22 +260,42 @@ def build_sources(found: Sequence[Source], jobs: int | None, session: Session) -
         found: The sources.
         jobs: How many to build at once; by default as many as there are processors.
         session: Whose settings hold.
+        loaded: Whether the program has them loaded: then it searches as it did when it imported
+            them, and else from where their packages are (see `rooted`); and what it builds need
+            not outlast it.
+
+    Raises:
+        StoreError: If images cannot be kept.
     """
     began = time.perf_counter()
     many = jobs or _default_jobs(session)
     requests = [session.request(source) for source in found]
-    wanted = list(zip(requests, in_threads(Request.find, requests, many), strict=True))
+    find, build = (Request.find, build_one) if loaded else (_find_ahead, _build_ahead)
+    wanted = list(zip(requests, in_threads(find, requests, many), strict=True))
     stale = [(request, hit) for request, hit in wanted if not request.is_served(hit)]
     built = [_up_to_date(request, hit) for request, hit in wanted if request.is_served(hit)]
     if stale:
+        if not loaded:
+            for store in {request.store.root: request.store for request, _ in stale}.values():
+                publish.require(store)
         console.voice(int(str(stale[0][0].settings["verbose"])))  # before there is anything to tell
         emit(BatchStarted(tuple(request.source.name for request, _ in stale)))
         try:
-            built += in_threads(build_one, _longest_first(stale), many)
+            built += in_threads(build, _longest_first(stale), many)
         finally:
             emit(BatchFinished())
     built.sort(key=lambda module: module.name)
     return BuildReport(tuple(built), time.perf_counter() - began)
+
+
+def _find_ahead(request: Request) -> Hit:
+    with rooted.searching(request.source):
+        return request.find()
+
+
+def _build_ahead(wanted: tuple[Request, Hit]) -> Built:
+    with rooted.searching(wanted[0].source):
+        return build_one(wanted)
 
 
 def _up_to_date(request: Request, hit: Hit) -> Built:
@@ -338,7 +390,7 @@ def why(name_or_path: str | os.PathLike[str]) -> list[Reason]:
 
 
 def _why(request: Request) -> list[Reason]:
-    hit = request.find()
+    hit = _find_ahead(request)
     file = os.path.basename(request.source.path)
     if hit.image and hit.record is not None:
         told = [Reason("up-to-date", request.source.path, f"{file}: up to date")]

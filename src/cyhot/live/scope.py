@@ -1,11 +1,11 @@
-"""Which of the changes in watched folders can matter to a build. Pure."""
+"""Which of the changes in watched folders can matter to a build."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
 
-from ..hook.commands import SKIPPED
+from ..hook.commands import is_skipped
 
 _SUFFIXES = (
     *(".pyx", ".pxd", ".pxi", ".pyxbld", ".pyxdep"),
@@ -48,9 +48,14 @@ class Scope:
 
     def _is_skipped(self, folder: str) -> bool:
         folder = os.path.join(folder, "")
-        inside = [folder[len(tree) :] for tree in self._trees if folder.startswith(tree)]
-        return bool(inside) and all(map(_is_skipped_below, inside))
+        trees = [tree for tree in self._trees if folder.startswith(tree)]
+        return bool(trees) and all(_is_skipped_below(tree, folder) for tree in trees)
 
 
-def _is_skipped_below(path: str) -> bool:
-    return any(part.startswith(".") or part in SKIPPED for part in path.split(os.sep))
+def _is_skipped_below(tree: str, folder: str) -> bool:
+    place = tree
+    for part in folder[len(tree) : -1].split(os.sep):
+        if is_skipped(place, part):
+            return True
+        place = os.path.join(place, part)
+    return False

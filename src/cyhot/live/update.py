@@ -307,7 +307,7 @@ def _stores(request: Request) -> Iterable[Store]:
 
 def _built(some: list[Loaded], session: Session) -> dict[str, Built]:
     """Build modules that are loaded; gives what came of it by their sources."""
-    report = build_sources([one.loader.source for one in some], None, session)
+    report = build_sources([one.loader.source for one in some], None, session, loaded=True)
     return {one.path: one for one in report.modules}
 
 

@@ -12,7 +12,7 @@ import sys
 import time
 
 from .. import settings as _settings
-from ..building.observe import Observer
+from ..building.observe import Observer, path_entries
 from .place import is_trusted, socket_path
 from .protocol import VERSION, BrokenLine, pack, receive
 
@@ -228,7 +228,7 @@ def _job(request: Request, is_ahead: bool) -> tuple[object, ...]:
         request.around.groups,
         request.store.root,
         dict(os.environ),
-        [entry for entry in sys.path if isinstance(entry, str)],
+        [entry for entry in path_entries() if isinstance(entry, str)],
         folder,
         is_ahead,
     )

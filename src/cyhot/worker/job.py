@@ -17,7 +17,7 @@ from ..building.recipe import Surroundings
 from ..building.request import Request, Source
 from ..building.steps import Attempt
 from ..building.store import Hit, Store
-from ..errors import CyhotError
+from ..errors import CyhotError, StoreError
 from ..events import Event, Noticed, subscribe
 from ..settings import Settings
 from . import warm
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 def _build(job: tuple[Any, ...], note: run.Listener) -> Frame:
     """Do a build; returns the last frame for the caller."""
     request = _request(job)
-    store = publish.writable(request.store)
-    if store is not request.store:
-        return "declined", "its store cannot be written"
+    try:
+        publish.require(request.store)
+    except StoreError as error:
+        return "declined", str(error)  # the caller has a store of its own, or the same to say
     try:
         return "built", run.ensure(request, Hit("", None, None), note)
     except CyhotError as error:
