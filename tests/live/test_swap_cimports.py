@@ -106,3 +106,71 @@ def test_packages(live: Live) -> None:
     assert len(report.swapped) == 4
     assert top() == (3, (3, 30)) and f() == pkg.f() == (3, 30) and part.get() == (3, 0)
     assert pkg.sub.WHO == 3 and type(part) is pkg.shared.Part and pkg.sub.mod.f is f
+
+
+def test_modules_that_cimport_each_other_call_each_others_new_code(live: Live) -> None:
+    def circle(v: int, pxd: str = "") -> dict[str, str]:
+        return {
+            "xa": f"cimport xb\ncdef int ka = {v}\ncdef int fa(int x): return x + {v}\n"
+            f"def go(): return xb.fb(0), xb.kb\n",
+            "xb": f"cimport xa\ncdef int kb = {v}\ncdef int fb(int x): return xa.fa(x)  # {v}\n"
+            f"def go(): return xa.fa(0), xa.ka\ndef long():\n    for _ in range(9):\n"
+            f"        yield {v}, xa.fa(0), xa.ka\n",
+            "xa_pxd": f"cdef int fa(int x)\ncdef int ka\n{pxd}",
+            "xb_pxd": "cdef int fb(int x)\ncdef int kb\n",
+        }
+
+    live.load("xa", **circle(1))
+    import xa
+    import xb
+
+    go, under_way = xb.go, xb.long()
+    assert next(under_way) == (1, 1, 1) and xa.go() == xb.go() == (1, 1)
+    for v in (100, 200):
+        report = live.swap(**circle(v))
+        assert {one.name for one in report.swapped} == {"xa", "xb"}
+        assert xa.go() == xb.go() == go() == (v, v)
+        if v == 100:
+            assert next(under_way) == (1, 100, 100), "the old code calls new code"
+    live.swap(xa=circle(300)["xa"])
+    assert xa.go() == (300, 200) and xb.go() == go() == (300, 300)
+    live.updater.rollback()
+    live.updater.rollback()
+    assert xa.go() == xb.go() == go() == (100, 100)
+    more = circle(400, "cdef int more(int x)\n")  # needs what the other's old version has not
+    more["xa"] += "cdef int more(int x): return 7\n"
+    more["xb"] += "def use(): return xa.more(0)\n"
+    live.swap(**more)
+    assert xb.use() == 7 and xa.go() == go() == (400, 400)
+    raised = circle(500) | {"xb": circle(500)["xb"] + "1 / 0\n"}
+    told = live.refused("body", **raised)
+    assert (
+        "xb: its new body raised" in told and "xa: " not in told and xa.go() == go() == (400, 400)
+    )
+
+
+def test_modules_that_import_each_other_see_each_others_new_names(live: Live) -> None:
+    def at(v: int, names: str) -> dict[str, str]:
+        return {
+            "app": f"from util import {names}\nimport zed\nfrom pkg.sub import C\n"
+            "from pkg import top\nimport pkg.sub as ps\n"
+            f"GOT = {names}, zed.Z, C, top.T, ps.C\ndef g(): return GOT, {v}\n",
+            "util": "".join(f"{one} = {v}\n" for one in names.split(", ")) + "import app\n",
+            "zed": f"Z = {v}\n",
+            "pkg__init": f"from . import sub\nP = sub.C, {v}\n",
+            "pkg__sub": f"C = {v}\n",
+            "pkg__top": f"from . import sub\nfrom .sub import C\nT = sub.C, C, {v}\n",
+        }
+
+    app = live.load("app", **at(1, "a"))
+    g = app.g
+    assert g() == ((1, 1, 1, (1, 1, 1), 1), 1)
+    report = live.swap(**at(2, "a, b"))
+    assert len(report.swapped) == 6
+    assert g() == ((2, 2, 2, 2, (2, 2, 2), 2), 2) and live.load("pkg").P == (2, 2)
+    told = live.refused(
+        "body", util="a = 3\nb = 3\nimport app\nraise KeyError\n", app=at(3, "b")["app"]
+    )
+    assert "util: its new body raised" in told and "app: its" not in told and g()[1] == 2
+    live.swap(util="a = 4\nb = 4\nimport app\n")
+    assert g() == ((4, 2, 2, (2, 2, 2), 2), 3)

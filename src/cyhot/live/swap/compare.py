@@ -195,3 +195,31 @@ def in_order(cimports: Mapping[str, Iterable[str]]) -> list[str]:
     for name in sorted(cimports):
         visit(name)
     return done
+
+
+def entries(imports: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """Where circles of imports were entered.
+
+    Args:
+        imports: For each module the modules that it imports, in the order in which their imports
+            were complete.
+
+    Returns:
+        For each module the last one of those that import it and that it imports, directly or not;
+        itself where there is no such circle.
+    """
+    reached = {name: _reached(name, imports) for name in imports}
+    return {
+        name: [one for one in imports if one == name or (one in some and name in reached[one])][-1]
+        for name, some in reached.items()
+    }
+
+
+def _reached(name: str, imports: Mapping[str, Iterable[str]]) -> set[str]:
+    found: set[str] = set()
+    todo = [name]
+    while todo:
+        new = {one for one in imports[todo.pop()] if one in imports} - found
+        found |= new
+        todo += new
+    return found

@@ -6,12 +6,12 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from types import ModuleType
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...errors import CompileError, SwapError
 from ..report import Swapped, SwapReport, Unswapped
+from .bodies import Bodies
 from .commitment import Changing, Heap, make_plan, pointer_entries
 from .compare import in_order, refusals
 from .lineage import (
@@ -24,7 +24,7 @@ from .lineage import (
 )
 from .pairs import module_pairs
 from .patcher import patcher, refusal
-from .shadow import BodyFailed, Shadow
+from .shadow import Shadow
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +119,10 @@ class _Swap:
         states = self._before()
         if isinstance(states, SwapReport):
             return states
-        order = in_order({name: one.facts.cimports for name, one in self.shadows.items()})
-        failed = self._run_bodies(order)
+        failed = self._run_bodies()
         if failed is not None:
             return failed
-        done, critical = self._exchange(order)
+        done, critical = self._exchange()
         if done is None:
             return self._refuse()
         self._after(states)
@@ -175,35 +174,35 @@ class _Swap:
 
     # The new bodies -------------------------------------------------------------------------------
 
-    def _run_bodies(self, order: list[str]) -> SwapReport | None:
-        others: dict[int, ModuleType] = {}
-        for name in order:
-            shadow = self.shadows[name]
-            try:
-                shadow.run(others)
-            except BodyFailed as failure:
-                patcher().take_tracked()
-                self.raised = failure.__cause__
-                return _refused([self.targets[name]], {name: str(failure)}, "body")
-            others[id(shadow.loaded.module)] = shadow.module
-        others.clear()
-        return None
+    def _run_bodies(self) -> SwapReport | None:
+        bodies = Bodies(self.shadows)
+        failed = bodies.run()
+        if failed is None:
+            return None
+        name, failure = failed
+        patcher().take_tracked()
+        self.raised = failure.__cause__
+        told = _refused([self.targets[name]], {name: str(failure)}, "body")
+        unswapped = tuple(replace(one, imports=bodies.imports[name]) for one in told.unswapped)
+        return replace(told, unswapped=unswapped)
 
     # The exchange ---------------------------------------------------------------------------------
 
-    def _exchange(self, order: list[str]) -> tuple[list[Changing] | None, float]:
+    def _exchange(self) -> tuple[list[Changing] | None, float]:
         collecting = gc.isenabled()
         gc.disable()  # what is planned for must be there when it is done
         try:
-            return self._exchange_now(order)
+            return self._exchange_now()
         finally:
             if collecting:
                 gc.enable()
 
-    def _exchange_now(self, order: list[str]) -> tuple[list[Changing] | None, float]:
+    def _exchange_now(self) -> tuple[list[Changing] | None, float]:
         # Before anything of ours holds new objects: it would be taken for a user's.
         heap = Heap(gc.get_objects())
         tracked = patcher().take_tracked()
+        # Those that others cimport from come first, since their classes are the others' bases.
+        order = in_order({name: one.facts.cimports for name, one in self.shadows.items()})
         changing = [Changing(self.lineages[name], self.shadows[name]) for name in order]
         olds: dict[int, Any] = {}
         for one in changing:

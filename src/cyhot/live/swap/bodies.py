@@ -1,0 +1,107 @@
+"""The new bodies of a swap: in what order they run, and what their imports find.
+
+A body runs when another one first imports its module, as at the start of a program: so each sees
+the new version of what it imports, whether it cimports it, imports it at its top, or asks for it in
+a function that it calls. In a circle a body finds what the other one has made so far, so a circle
+has to be entered where the program entered it: at the module that was imported completely last.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from threading import get_ident
+from types import ModuleType
+from typing import Any
+
+from ...errors import read_source
+from ...hook.ahead import imported
+from .compare import entries
+from .shadow import BodyFailed, Shadow
+
+
+class Bodies:
+    """Runs the bodies of a swap, each once.
+
+    Attributes:
+        imports: The modules that each body imported, once it began.
+
+    Args:
+        shadows: The new versions, by the modules' names.
+    """
+
+    def __init__(self, shadows: dict[str, Shadow]) -> None:
+        self.imports: dict[str, tuple[str, ...]] = {}
+        self._shadows = shadows
+        self._names = {id(one.loaded.module): name for name, one in shadows.items()}
+        # (importlib puts a module at the end once its body has run.)
+        places = {name: at for at, name in enumerate(list(sys.modules))}
+        self._order = sorted(shadows, key=lambda name: places.get(name, len(places)))
+        self._entries = entries({name: _imports(shadows[name]) for name in self._order})
+        self._under_way: list[str] = []
+        self._failed: tuple[str, BodyFailed] | None = None
+        self._thread = get_ident()
+
+    def run(self) -> tuple[str, BodyFailed] | None:
+        """Run them all.
+
+        Returns:
+            The first module whose body raised, and that; the others then count for nothing.
+        """
+        images = [one.image for one in self._shadows.values()]
+        for image in images:
+            image.substitute_imports(self._find)
+        try:
+            for name in self._order:
+                self._have_run(name)
+                if self._failed is not None:
+                    break
+        finally:
+            for image in images:
+                image.substitute_imports(None)
+        return self._failed
+
+    def _have_run(self, name: str) -> None:
+        for one in (self._entries[name], name):
+            if one not in self.imports:
+                self._run(one)
+
+    def _run(self, name: str) -> None:
+        self.imports[name] = ()
+        self._under_way.append(name)
+        try:
+            self._shadows[name].run()
+        except BodyFailed as failure:
+            # The first is the one to blame: those that import it fail for it.
+            self._failed = self._failed or (name, failure)
+        finally:
+            self._under_way.pop()
+
+    def _find(self, found: Any) -> Any:
+        """What an import statement of a new body gives, where all others find ``found``."""
+        name = self._names.get(id(found))
+        if get_ident() != self._thread:  # a thread that a body started: it waits for no body
+            return self._shadows[name].module if name in self.imports else found
+        if self._under_way and type(found) is ModuleType:  # (a lazy one would load itself)
+            self._note(self._under_way[-1], found.__name__)
+        if name is None:
+            return found
+        self._have_run(name)
+        if self._failed is not None and self._failed[1].__cause__ is not None:
+            raise self._failed[1].__cause__
+        return self._shadows[name].module
+
+    def _note(self, importer: str, imported: str) -> None:
+        if imported not in self.imports[importer]:
+            self.imports[importer] += (imported,)
+
+
+_INDENTED = re.compile(r"^[ \t].*\n?", re.M)
+
+
+def _imports(shadow: Shadow) -> set[str]:
+    """What a module imports and cimports at its top, as far as its text tells."""
+    source = shadow.loaded.loader.source
+    package = source.name if source.is_package else source.name.rpartition(".")[0]
+    text = _INDENTED.sub("", read_source(source.path) or "")
+    return {*shadow.facts.cimports, *imported(text, package)}
