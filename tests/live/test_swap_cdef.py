@@ -464,6 +464,27 @@ def test_methods_appended(live: Live) -> None:
     assert b.call_added() == sub.call_added() == 19
 
 
+def test_a_c_method_that_was_there_from_the_start_cannot_be_removed(live: Live) -> None:
+    text = """
+        cdef class A:
+            cdef int one(self): return VERSION
+            cdef int two(self): return VERSION * 2
+            def call(self): return self.one(), VERSION
+    """
+    m = live.load(m=version(text, 1))
+    a = m.A()
+    shorter = version(text, 2).replace("    cdef int two(self): return 2 * 2\n", "")
+    assert "cdef class A: its C methods changed" in live.refused("refused", m=shorter)
+    none = "cdef class A:\n    def call(self): return 2\n"
+    assert "cdef class A: it had C methods and has none" in live.refused("refused", m=none)
+    more = version(text, 3) + "    cdef int three(self): return 3\n"
+    live.swap(m=more)
+    live.swap(m=version(text, 4))
+    live.updater.rollback()
+    live.updater.rollback()
+    assert a.call() == (1, 1)
+
+
 def test_classes_are_added_and_removed(live: Live) -> None:
     base = "cdef class A:\n    cdef public int x\n    cpdef int cp(self): return VERSION\n"
     more = """

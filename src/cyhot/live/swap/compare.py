@@ -32,13 +32,16 @@ def refusals(
         name = str(one["name"])
         if name not in before:
             continue
-        if difference := layout_difference(str(before[name]["layout"]), str(one["layout"])):
+        had, has = tables.get(name, ()), [str(entry) for entry in one["table"]]
+        if not had and has:
+            found.append(f"cdef class {name}: it had no C methods and has some")
+        elif had and not has:
+            found.append(f"cdef class {name}: it had C methods and has none")
+        elif difference := layout_difference(str(before[name]["layout"]), str(one["layout"])):
             found.append(
                 f"cdef class {name}: {difference}; the instances that there are cannot be changed"
             )
-        elif reason := _table_refusal(
-            tables.get(name, ()), [str(entry) for entry in one["table"]], rooms.get(name, 0)
-        ):
+        elif reason := _table_refusal(had, has, rooms.get(name, 0)):
             found.append(f"cdef class {name}: {reason}")
     return found
 
@@ -93,9 +96,10 @@ def _told(field: tuple[str, str]) -> str:
 
 
 def _table_refusal(old: Sequence[str], new: Sequence[str], room: int) -> str:
-    if not old and new:
-        return "it had no C methods and has some"
-    if any(was != now for was, now in zip(old, new, strict=False)):
+    # What was added while the program runs may go again: its place in the table stays taken, and
+    # whoever calls it still, or has a copy of the table, finds the code that was there last.
+    fewest = room - SPARE
+    if len(new) < fewest or any(was != now for was, now in zip(old, new, strict=False)):
         return (
             "its C methods changed (only new ones behind all others, in a class that no cdef "
             "class derives from, can be added while the program runs)"
