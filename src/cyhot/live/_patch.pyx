@@ -1510,6 +1510,10 @@ class Plan:
 NOTHING = _NOTHING
 
 
+class UnfitBases(TypeError):
+    """A class cannot get its new bases; its arguments are the class and what CPython says."""
+
+
 def commit(plan, Image image_of_functions):
     """Do what was planned, all of it or nothing.
 
@@ -1568,7 +1572,10 @@ cdef int _commit(Journal journal, plan, Image layout) except -1:
     for owner, name in plan.inherited:
         journal.touch(owner, name)
     for old, bases in plan.bases:
-        journal.set_bases(old, bases)
+        try:
+            journal.set_bases(old, bases)
+        except TypeError as error:
+            raise UnfitBases(old, str(error)) from error
     for old, name, value in plan.python_classes:
         journal.set_attribute(old, name, NULL if value is _NOTHING else <PyObject *>value)
     hashed = [take_hashed(journal, where, members) for where, members in plan.hashed]

@@ -413,7 +413,7 @@ def _note_owner(plan: Any, kind: type, dicts: set[int]) -> None:
 
 def pointer_entries(
     changing: list[Changing], others: dict[str, Lineage]
-) -> tuple[list[tuple[int, int]], dict[str, list[str]], list[str]]:
+) -> tuple[list[tuple[int, int]], dict[str, list[str]], list[tuple[str, str]]]:
     """Pointers to functions and variables of the modules that change.
 
     Those of other modules, and those of the modules of the swap itself: of their old images, whose
@@ -421,12 +421,12 @@ def pointer_entries(
     to what was there before.
 
     Returns:
-        (address, new value) of each; the importing modules, each with what it imports; and why a
-        pointer has nowhere to go.
+        (address, new value) of each; the importing modules, each with what it imports; and
+        (changing module, why a pointer to something of it has nowhere to go).
     """
     entries: list[tuple[int, int]] = []
     redirected: dict[str, list[str]] = {}
-    problems: list[str] = []
+    problems: list[tuple[str, str]] = []
     exports = {
         one.name: (
             patcher().exported(vars(one.shadow.loaded.module)),
@@ -449,8 +449,7 @@ def pointer_entries(
                 if importer in others:
                     redirected.setdefault(importer, []).append(name)
             elif importer:  # an old image is no longer what its module is: it may stay as it is
-                problems.append(
-                    f"{importer} uses {module}.{name}, which was '{before[name][1]}' and "
-                    + (f"is '{after[name][1]}'" if name in after else "is gone")
-                )
+                now = f"is '{after[name][1]}'" if name in after else "is gone"
+                was = f"which was '{before[name][1]}'"
+                problems.append((module, f"{importer} uses {module}.{name}, {was} and {now}"))
     return entries, redirected, problems

@@ -207,7 +207,7 @@ class _Swap:
         olds: dict[int, Any] = {}
         for one in changing:
             olds |= module_pairs(one.shadow)
-            one.pairs.find_classes(olds)
+            one.pairs.find_classes(olds, [two.shadow for two in changing if two is not one])
         for one in changing:
             one.pairs.find_functions(heap.functions, olds)
             one.pairs.find_references(olds)
@@ -216,8 +216,8 @@ class _Swap:
         others = self._others()
         entries, redirected, problems = pointer_entries(changing, others)
         self.redirected = tuple(sorted(redirected))
-        for problem in problems:
-            self._note(changing[0].name, f"{problem}. Restart the program")
+        for name, problem in problems:
+            self._note(name, f"{problem}. Restart the program")
         if self.reasons:
             return None, 0.0
         plan = make_plan(changing, olds, heap, tracked, others)
@@ -225,6 +225,13 @@ class _Swap:
         try:
             held = {address for _, address in heap.functions} | heap.builtins
             critical = self._commit(plan, changing, held)
+        except patcher().UnfitBases as error:
+            kind, text = error.args
+            for one in changing:
+                if any(kind is old for old, _ in one.pairs.python):
+                    reason = f"class {kind.__qualname__}: its bases cannot be changed so ({text})"
+                    self._note(one.name, f"{reason}. Restart the program")
+            return None, 0.0
         except Exception as error:
             for one in changing:
                 self._note(one.name, f"{type(error).__name__}: {error}. Restart the program")
