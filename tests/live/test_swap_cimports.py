@@ -155,7 +155,7 @@ def test_modules_that_import_each_other_see_each_others_new_names(live: Live) ->
             "app": f"from util import {names}\nimport zed\nfrom pkg.sub import C\n"
             "from pkg import top\nimport pkg.sub as ps\n"
             f"GOT = {names}, zed.Z, C, top.T, ps.C\ndef g(): return GOT, {v}\n",
-            "util": "".join(f"{one} = {v}\n" for one in names.split(", ")) + "import app\n",
+            "util": "import app\n" + "".join(f"{one} = {v}\n" for one in names.split(", ")),
             "zed": f"Z = {v}\n",
             "pkg__init": f"from . import sub\nP = sub.C, {v}\n",
             "pkg__sub": f"C = {v}\n",
@@ -172,5 +172,36 @@ def test_modules_that_import_each_other_see_each_others_new_names(live: Live) ->
         "body", util="a = 3\nb = 3\nimport app\nraise KeyError\n", app=at(3, "b")["app"]
     )
     assert "util: its new body raised" in told and "app: its" not in told and g()[1] == 2
-    live.swap(util="a = 4\nb = 4\nimport app\n")
+    live.write(util="import app\na = 4\nb = 4\n", app=at(3, "b")["app"])
+    importlib.reload(live.load("util"))  # (importlib moves it to the end of sys.modules)
+    importlib.reload(app)
     assert g() == ((4, 2, 2, (2, 2, 2), 2), 3)
+    importlib.reload(live.load("util"))
+    live.swap(**at(5, "a, b"))
+    assert g() == ((5, 5, 5, 5, (5, 5, 5), 5), 5)
+
+
+def test_submodules_that_are_saved_with_who_reads_them_through_their_package(live: Live) -> None:
+    def at(v: int) -> dict[str, str]:
+        return {
+            "app": "import old.sub\nimport new.sub, new.other\nimport new\nHELD = [old, (new,)]\n"
+            f"GOT = old.sub.C, new.sub.C, new.P, new.other.O, {v}\nold.note = {v}\nnew.note = {v}\n"
+            "def g(): return old.sub.C, new.sub.C, old.note, new.note\n"
+            "def mods(): return old, new\n",
+            "old__sub": f"C = {v}\n",
+            "new__init": f"from new.other import O\nimport new.other\nP = new.other.O, {v}\n",
+            "new__sub": f"C = {v}\n",
+        }
+
+    live.write(old__init_py="", new__other="O = 1\n")
+    app = live.load("app", **at(1))
+    g, packages = app.g, app.mods()
+    for v in (2, 3):
+        report = live.swap(**at(v))
+        assert len(report.swapped) == 4
+        assert (v, v, (1, v), 1, v) == app.GOT and g() == (v, v, v, v)
+        assert app.mods() == packages == (live.load("old"), live.load("new"))
+        assert [packages[0], (packages[1],)] == app.HELD
+    live.swap(new__other="O = 4\n")
+    live.swap(app=at(5)["app"])
+    assert app.GOT == (3, 3, (1, 3), 4, 5) and app.mods() == packages and g() == (3, 3, 5, 5)

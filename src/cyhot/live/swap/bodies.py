@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from threading import get_ident
 from types import ModuleType
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from ...errors import read_source
 from ...hook.ahead import imported
 from .compare import entries
+from .lineage import in_import_order
 from .shadow import BodyFailed, Shadow
 
 
@@ -25,6 +27,7 @@ class Bodies:
 
     Attributes:
         imports: The modules that each body imported, once it began.
+        packages: What stands for packages: with the package of the program, by its address.
 
     Args:
         shadows: The new versions, by the modules' names.
@@ -32,15 +35,15 @@ class Bodies:
 
     def __init__(self, shadows: dict[str, Shadow]) -> None:
         self.imports: dict[str, tuple[str, ...]] = {}
+        self.packages: dict[int, tuple[ModuleType, ModuleType]] = {}
         self._shadows = shadows
         self._names = {id(one.loaded.module): name for name, one in shadows.items()}
-        # (importlib puts a module at the end once its body has run.)
-        places = {name: at for at, name in enumerate(list(sys.modules))}
-        self._order = sorted(shadows, key=lambda name: places.get(name, len(places)))
+        # (One that is gone from sys.modules meanwhile comes last.)
+        self._order = [*dict.fromkeys([n for n in in_import_order() if n in shadows] + [*shadows])]
         self._entries = entries({name: _imports(shadows[name]) for name in self._order})
         self._under_way: list[str] = []
         self._failed: tuple[str, BodyFailed] | None = None
-        self._thread = get_ident()
+        self._thread: int | None = get_ident()
 
     def run(self) -> tuple[str, BodyFailed] | None:
         """Run them all.
@@ -59,6 +62,7 @@ class Bodies:
         finally:
             for image in images:
                 image.substitute_imports(None)
+            self._thread = None
         return self._failed
 
     def _have_run(self, name: str) -> None:
@@ -85,15 +89,59 @@ class Bodies:
         if self._under_way and type(found) is ModuleType:  # (a lazy one would load itself)
             self._note(self._under_way[-1], found.__name__)
         if name is None:
-            return found
+            return self._as_package(found, found) if type(found) is ModuleType else found
         self._have_run(name)
         if self._failed is not None and self._failed[1].__cause__ is not None:
             raise self._failed[1].__cause__
-        return self._shadows[name].module
+        return self._as_package(found, self._shadows[name].module)
+
+    def _as_package(self, live: ModuleType, module: ModuleType) -> ModuleType:
+        """What stands for a module in new bodies, if some of its submodules must be other ones.
+
+        Args:
+            live: The module of the program.
+            module: The same, or its new version.
+        """
+        start = f"{live.__name__}."
+        if id(live) not in self.packages:
+            is_new = module is not live and hasattr(live, "__path__")
+            if not is_new and not any(name.startswith(start) for name in self._shadows):
+                return module
+            both = (vars(live),) if module is live else (vars(module), vars(live))
+            made = _package(module, lambda name: self._submodule(start, name, both))
+            self.packages[id(live)] = made, live
+        return self.packages[id(live)][0]
+
+    def _submodule(self, start: str, name: str, namespaces: tuple[dict[str, Any], ...]) -> Any:
+        """What a new body finds under a submodule's name in its package, None for all else.
+
+        importlib has put it there, but not into the package's new version.
+        """
+        found = next((one[name] for one in namespaces if name in one), None)
+        if get_ident() != self._thread or found is None:
+            return None
+        return self._find(found) if found is sys.modules.get(start + name) else None
 
     def _note(self, importer: str, imported: str) -> None:
         if imported not in self.imports[importer]:
             self.imports[importer] += (imported,)
+
+
+def _package(module: ModuleType, submodule: Callable[[str], Any]) -> ModuleType:
+    """Something that is a module in all but its submodules."""
+
+    class Package(ModuleType):
+        def __getattribute__(self, name: str) -> Any:
+            found = submodule(name)
+            return getattr(module, name) if found is None else found
+
+        def __setattr__(self, name: str, value: object) -> None:
+            setattr(module, name, value)
+
+        def __delattr__(self, name: str) -> None:
+            delattr(module, name)
+
+    return Package(module.__name__)
 
 
 _INDENTED = re.compile(r"^[ \t].*\n?", re.M)

@@ -109,6 +109,7 @@ class _Swap:
         self.reasons: dict[str, list[str]] = {}
         self.lineages: dict[str, Lineage] = {}
         self.shadows: dict[str, Shadow] = {}
+        self.bodies = Bodies({})
         self.redirected: tuple[str, ...] = ()
         self.raised: BaseException | None = None
 
@@ -175,7 +176,7 @@ class _Swap:
     # The new bodies -------------------------------------------------------------------------------
 
     def _run_bodies(self) -> SwapReport | None:
-        bodies = Bodies(self.shadows)
+        bodies = self.bodies = Bodies(self.shadows)
         failed = bodies.run()
         if failed is None:
             return None
@@ -204,7 +205,7 @@ class _Swap:
         # Those that others cimport from come first, since their classes are the others' bases.
         order = in_order({name: one.facts.cimports for name, one in self.shadows.items()})
         changing = [Changing(self.lineages[name], self.shadows[name]) for name in order]
-        olds: dict[int, Any] = {}
+        olds: dict[int, Any] = {id(made): live for made, live in self.bodies.packages.values()}
         for one in changing:
             olds |= module_pairs(one.shadow)
             one.pairs.find_classes(olds, [two.shadow for two in changing if two is not one])
