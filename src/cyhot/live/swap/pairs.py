@@ -10,7 +10,7 @@ from types import BuiltinFunctionType, MethodType, ModuleType
 from typing import Any
 
 from .compare import Key, ambiguous
-from .lineage import Lineage
+from .lineage import Lineage, in_import_order
 from .patcher import patcher
 from .shadow import SPECIAL, Shadow
 
@@ -88,8 +88,7 @@ class Pairs:
         Who makes one looks for the module that calls in a frame, which compiled code has not: all
         say that they are of another module.
         """
-        module = self._shadow.loaded.name
-        loaded = list(sys.modules)
+        module, loaded = self._shadow.loaded.name, in_import_order()
         sooner = loaded[: loaded.index(module)] if module in loaded else []
         for name, new in list(self._new.items()):
             old: Any = self._live.get(name)
@@ -129,6 +128,8 @@ class Pairs:
         slots = old.__dict__.get("__slots__"), new.__dict__.get("__slots__")
         if slots[0] != slots[1]:
             return f"its __slots__ were {slots[0]!r} and are {slots[1]!r}"
+        if old.__basicsize__ != new.__basicsize__ or old.__dictoffset__ != new.__dictoffset__:
+            return "its instances had another layout"
         was: Any = old.__base__
         base: Any = olds.get(id(new.__base__), new.__base__)
         if (was.__flags__ ^ base.__flags__) & GARBAGE_COLLECTED:
@@ -137,8 +138,6 @@ class Pairs:
                 "instances are kept in memory in another way: the bases of a class cannot be "
                 "changed so"
             )
-        if old.__basicsize__ != new.__basicsize__ or old.__dictoffset__ != new.__dictoffset__:
-            return "its instances had another layout"
         return ""
 
     def _pair_members(self, old: Any, new: Any, olds: dict[int, Any]) -> None:
