@@ -205,3 +205,28 @@ def test_submodules_that_are_saved_with_who_reads_them_through_their_package(liv
     live.swap(new__other="O = 4\n")
     live.swap(app=at(5)["app"])
     assert app.GOT == (3, 3, (1, 3), 4, 5) and app.mods() == packages and g() == (3, 3, 5, 5)
+
+
+def test_circles_that_functions_close_are_entered_where_the_program_entered_them(
+    live: Live,
+) -> None:
+    def at(v: int) -> dict[str, str]:
+        return {
+            "oa": f"def late():\n    from ob import B\n    return B\nGOT = late(), {v}\n",
+            "ob": f"import oa\nB = {v}\n",
+            "pa": f"K = {v}\nfrom pb import B\nGOT = B, {v}\n",
+            "pb": f"from pa import K\nB = K, {v}\n",
+            "px": f"import pa\nfrom pb import B\ndef never():\n    import pw\nGOT = B, {v}\n",
+            "pw": f"from pb import B\ndef never():\n    import px\nGOT = B, {v}\n",
+        }
+
+    live.load("oa", **at(1))
+    for name in ("pa", "pw", "px"):
+        live.load(name)
+    for v in (2, 3):
+        assert len(live.swap(**at(v)).swapped) == 6
+        got = [live.load(name).GOT for name in ("oa", "pa", "px", "pw")]
+        assert got == [(v, v), ((v, v), v), ((v, v), v), ((v, v), v)]
+    told = live.refused("body", **at(4) | {"ob": "raise ImportError('no')\n"})
+    assert "ob: its new body raised" in told and "oa: " not in told
+    assert live.load("oa").GOT == (3, 3)

@@ -40,7 +40,11 @@ class Bodies:
         self._names = {id(one.loaded.module): name for name, one in shadows.items()}
         # (One that is gone from sys.modules meanwhile comes last.)
         self._order = [*dict.fromkeys([n for n in in_import_order() if n in shadows] + [*shadows])]
-        self._entries = entries({name: _imports(shadows[name]) for name in self._order})
+        # Which functions import something as the bodies run, no text tells: of circles that only
+        # they close, those that the tops close are parts, and are entered in their own places.
+        tops = {name: _imports(shadows[name], _INDENTED) for name in self._order}
+        texts = {name: _imports(shadows[name], None) for name in self._order}
+        self._entries = entries(texts), entries(tops)
         self._under_way: list[str] = []
         self._failed: tuple[str, BodyFailed] | None = None
         self._thread: int | None = get_ident()
@@ -66,7 +70,7 @@ class Bodies:
         return self._failed
 
     def _have_run(self, name: str) -> None:
-        for one in (self._entries[name], name):
+        for one in (*(entry[name] for entry in self._entries), name):
             if one not in self.imports:
                 self._run(one)
 
@@ -147,9 +151,9 @@ def _package(module: ModuleType, submodule: Callable[[str], Any]) -> ModuleType:
 _INDENTED = re.compile(r"^[ \t].*\n?", re.M)
 
 
-def _imports(shadow: Shadow) -> set[str]:
-    """What a module imports and cimports at its top, as far as its text tells."""
+def _imports(shadow: Shadow, without: re.Pattern[str] | None) -> set[str]:
+    """What a module imports and cimports, as far as its text tells, or as some of it does."""
     source = shadow.loaded.loader.source
     package = source.name if source.is_package else source.name.rpartition(".")[0]
-    text = _INDENTED.sub("", read_source(source.path) or "")
-    return {*shadow.facts.cimports, *imported(text, package)}
+    text = read_source(source.path) or ""
+    return {*shadow.facts.cimports, *imported(without.sub("", text) if without else text, package)}
