@@ -77,8 +77,7 @@ def test_tables() -> None:
 
     assert told(["a", "b"], ["a", "b"]) == told(["a"], ["a", "b"]) == told(["a", "b"], ["a"]) == []
     assert "its C methods changed" in told(["a", "b"], ["b", "a"])[0]
-    assert "its C methods changed" in told(["a", "b"], ["a"], SPARE + 2)[0]
-    assert told(["a", "b"], ["a"], SPARE + 1) == []
+    assert "its C methods changed" in told(["a", "b"], ["b"])[0]
     assert "had no C methods" in told([], ["a"])[0] and "and has none" in told(["a"], [])[0]
     assert "more than" in told(["a"], ["a", "b"], 1)[0]
 

@@ -464,25 +464,29 @@ def test_methods_appended(live: Live) -> None:
     assert b.call_added() == sub.call_added() == 19
 
 
-def test_a_c_method_that_was_there_from_the_start_cannot_be_removed(live: Live) -> None:
-    text = """
-        cdef class A:
-            cdef int one(self): return VERSION
-            cdef int two(self): return VERSION * 2
-            def call(self): return self.one(), VERSION
-    """
-    m = live.load(m=version(text, 1))
+def test_the_last_c_methods_can_be_removed_and_no_others(live: Live) -> None:
+    def text(number: int, methods: str, told: str) -> str:
+        some = (f"    cdef int {name}(self): return {number}\n" for name in methods.split())
+        return (
+            f"cdef class A:\n{''.join(some)}    def call(self): return {told}\n"
+            f"    def calls(self):\n        while True:\n            yield {told}\n"
+            "def make(): return A()\n"
+        )
+
+    m = live.load(m=text(1, "one two", "self.one(), self.two()"))
     a = m.A()
-    shorter = version(text, 2).replace("    cdef int two(self): return 2 * 2\n", "")
-    assert "cdef class A: its C methods changed" in live.refused("refused", m=shorter)
-    none = "cdef class A:\n    def call(self): return 2\n"
-    assert "cdef class A: it had C methods and has none" in live.refused("refused", m=none)
-    more = version(text, 3) + "    cdef int three(self): return 3\n"
-    live.swap(m=more)
-    live.swap(m=version(text, 4))
+    calls = a.calls()
+    assert next(calls) == a.call() == (1, 1)
+    first = live.refused("refused", m=text(2, "two", "self.two()"))
+    assert "cdef class A: its C methods changed" in first
+    none = live.refused("refused", m=text(2, "", "2"))
+    assert "cdef class A: it had C methods and has none" in none
+    assert next(calls) == a.call() == (1, 1)
+    live.swap(m=text(2, "one", "self.one()"))
+    assert a.call() == m.make().call() == 2
+    assert next(calls) == (2, 1), "who calls a removed one still, runs its old code"
     live.updater.rollback()
-    live.updater.rollback()
-    assert a.call() == (1, 1)
+    assert next(calls) == a.call() == m.make().call() == (1, 1)
 
 
 def test_classes_are_added_and_removed(live: Live) -> None:

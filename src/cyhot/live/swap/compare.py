@@ -96,13 +96,12 @@ def _told(field: tuple[str, str]) -> str:
 
 
 def _table_refusal(old: Sequence[str], new: Sequence[str], room: int) -> str:
-    # What was added while the program runs may go again: its place in the table stays taken, and
-    # whoever calls it still, or has a copy of the table, finds the code that was there last.
-    fewest = room - SPARE
-    if len(new) < fewest or any(was != now for was, now in zip(old, new, strict=False)):
+    # The last ones may go: their places in the table stay taken, and whoever calls them still, or
+    # has a copy of the table, finds the code that was there last.
+    if any(was != now for was, now in zip(old, new, strict=False)):
         return (
-            "its C methods changed (only new ones behind all others, in a class that no cdef "
-            "class derives from, can be added while the program runs)"
+            "its C methods changed (only the last ones, in a class that no cdef class derives "
+            "from, can be added or removed while the program runs)"
         )
     if len(new) > room:
         return f"more than {SPARE} C methods were added since it was imported"
