@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from cyhot.building.instrument import SPARE, Facts
 from cyhot.live.swap.compare import (
     ambiguous,
+    entries,
     in_order,
     keepable,
     keys,
@@ -76,7 +77,8 @@ def test_tables() -> None:
 
     assert told(["a", "b"], ["a", "b"]) == told(["a"], ["a", "b"]) == told(["a", "b"], ["a"]) == []
     assert "its C methods changed" in told(["a", "b"], ["b", "a"])[0]
-    assert "had no C methods" in told([], ["a"])[0]
+    assert "its C methods changed" in told(["a", "b"], ["b"])[0]
+    assert "had no C methods" in told([], ["a"])[0] and "and has none" in told(["a"], [])[0]
     assert "more than" in told(["a"], ["a", "b"], 1)[0]
 
 
@@ -90,3 +92,15 @@ def test_keepable() -> None:
     pairs, notes = keepable(old, new, "abcde")
     assert pairs == [(2, 0)] and len(notes) == 2
     assert "c starts anew" in notes[0] and "b starts anew: its type changed" in notes[1]
+
+
+@given(st.dictionaries(NAMES, st.lists(NAMES)))
+def test_a_circle_is_entered_at_one_of_its_modules(imports: dict[str, list[str]]) -> None:
+    found = entries(imports)
+    assert found.keys() == imports.keys()
+    assert all(found[entry] == entry for entry in found.values())
+
+
+def test_a_circle_is_entered_where_its_imports_were_complete_last() -> None:
+    circle = {"b": ["a"], "a": ["b", "z"], "z": [], "c": ["b", "elsewhere"], "s": ["s"]}
+    assert entries(circle) == {"b": "a", "a": "a", "z": "z", "c": "c", "s": "s"}

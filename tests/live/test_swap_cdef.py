@@ -464,6 +464,31 @@ def test_methods_appended(live: Live) -> None:
     assert b.call_added() == sub.call_added() == 19
 
 
+def test_the_last_c_methods_can_be_removed_and_no_others(live: Live) -> None:
+    def text(number: int, methods: str, told: str) -> str:
+        some = (f"    cdef int {name}(self): return {number}\n" for name in methods.split())
+        return (
+            f"cdef class A:\n{''.join(some)}    def call(self): return {told}\n"
+            f"    def calls(self):\n        while True:\n            yield {told}\n"
+            "def make(): return A()\n"
+        )
+
+    m = live.load(m=text(1, "one two", "self.one(), self.two()"))
+    a = m.A()
+    calls = a.calls()
+    assert next(calls) == a.call() == (1, 1)
+    first = live.refused("refused", m=text(2, "two", "self.two()"))
+    assert "cdef class A: its C methods changed" in first
+    none = live.refused("refused", m=text(2, "", "2"))
+    assert "cdef class A: it had C methods and has none" in none
+    assert next(calls) == a.call() == (1, 1)
+    live.swap(m=text(2, "one", "self.one()"))
+    assert a.call() == m.make().call() == 2
+    assert next(calls) == (2, 1), "who calls a removed one still, runs its old code"
+    live.updater.rollback()
+    assert next(calls) == a.call() == m.make().call() == (1, 1)
+
+
 def test_classes_are_added_and_removed(live: Live) -> None:
     base = "cdef class A:\n    cdef public int x\n    cpdef int cp(self): return VERSION\n"
     more = """

@@ -428,3 +428,63 @@ def test_weak_references_that_a_body_makes(live: Live) -> None:
     del m.f
     gc.collect()
     assert len(died) == 2, "the proxy and the reference tell of it"
+
+
+def test_classes_that_a_call_made_stay_what_they_are(live: Live) -> None:
+    text = """
+        import enum
+        from collections import namedtuple
+        from decimal import Decimal
+        from makes import Made
+        class Base:
+            def up(self): return VERSION
+        NT = namedtuple("NT", "a b")
+        Slow = Fast = namedtuple("Fast", "n")
+        E = enum.Enum("E", "A B")
+        T = type("T", (Base,), {"f": lambda self: VERSION, "own": VERSION})
+        def mk(): return NT(VERSION, 0), E.A, T()
+    """
+    makes = "from collections import namedtuple\nMade = namedtuple('Made', 'VERSION')\n"
+    m = live.load(m=version(text, 1), makes=makes.replace("VERSION", "x"))
+    import makes as other
+
+    nt, a, t = m.mk()
+    made, fast, ask = m.Made(1), m.Fast(1), m.T.f
+    for v in (2, 3):
+        live.swap(m=version(text, v))
+        assert isinstance(nt, m.NT) and isinstance(fast, m.Fast) and a is m.E.A is m.mk()[1]
+        assert type(t) is m.T and t.f() == ask(t) == t.own == t.up() == v
+        assert isinstance(made, m.Made) and m.Made is other.Made
+        assert m.Slow is m.Fast and m.NT.__module__ == type(nt).__module__
+    fields = version(text, 4) + "NT = namedtuple('NT', 'c')\n"
+    report = live.swap(m=fields, makes=makes.replace("VERSION", "y"))
+    assert len(report.swapped) == 2 and m.NT._fields == ("c",)
+    assert isinstance(made, m.Made) and m.Made is other.Made and made.y == 1
+    was = m.E
+    report = live.swap(m=version(text, 5).replace('enum.Enum("E"', 'enum.IntEnum("E"'))
+    assert m.E is not was and m.E.A == 1
+    told = str(report)
+    assert "class E: what is held of it stays as it was" in told, told
+    own = version(text, 6).replace("from makes import Made", "Made = namedtuple('Made', 'z')")
+    live.swap(m=own)
+    assert (
+        m.Made is not other.Made and isinstance(made, other.Made) and other.Made._fields == ("y",)
+    )
+
+
+def test_bases_that_cannot_be_changed_are_told_of_their_class_alone(live: Live) -> None:
+    m = live.load(m="class A:\n    def f(self): return 1\n", n="def f(): return 1\n")
+    n = live.load("n")
+    a = m.A()
+    changed = "class Z: pass\nclass A(Z):\n    def f(self): return 2\n"
+    told = live.refused("refused", m=changed, n="def f(): return 2\n")
+    assert "class A: its base class was object and is Z" in told and "cannot be changed so" in told
+    assert "n not swapped" not in told and (a.f(), n.f()) == (1, 1)
+    live.write(m="class A:\n    def f(self): return 1\n")
+    live.swap(n="def f(): return 3\n")
+    assert n.f() == 3
+    was = "class X:\n    pass\nclass Y:\n    __slots__ = ('s',)\nclass B(X):\n    pass\n"
+    k = live.load("k", k=was)
+    told = live.refused("refused", k=was.replace("B(X)", "B(Y)"), n="def f(): return 4\n")
+    assert "k not swapped" in told and "class B" in told and "n not swapped" not in told, told
+    assert k.B.__base__ is k.X and n.f() == 3

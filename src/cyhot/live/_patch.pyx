@@ -185,7 +185,7 @@ cdef extern from *:
     struct image_tables "cyhot_image_row":
         size_t version
         const char *facts
-        PyObject *(**import_hook)(PyObject *)
+        PyObject *(**import_hook)(PyObject *) except NULL
         PyObject **module
         PyObject **dict
         void **state
@@ -420,15 +420,16 @@ cdef class Image:
             row += 1
         return found
 
-    def substitute_imports(self, modules):
+    def substitute_imports(self, find):
         """Have imports of this image find other modules than the rest of the program does.
 
         Args:
-            modules: What they find, by the address of what all others find; None for an end.
+            find: Called with what all others find, gives what this image's imports find; what it
+                raises, the import statement raises. None for an end.
         """
-        global _substitutes
-        _substitutes = modules
-        if modules is None:
+        global _substitute
+        _substitute = find
+        if find is None:
             self.raw.import_hook[0] = NULL
         else:
             self.raw.import_hook[0] = substituted
@@ -495,19 +496,16 @@ cdef frozenset _strings(PyObject ***names):
 
 # What happens while a new body runs --------------------------------------------------------------
 
-cdef object _substitutes = None
+cdef object _substitute = None
 
-cdef PyObject *substituted(PyObject *module) noexcept:
+cdef PyObject *substituted(PyObject *module) except NULL:
     """What a new body's import statement gives; takes over the reference, and gives one."""
-    cdef object other
-    if _substitutes is None:
-        return module
-    other = (<dict>_substitutes).get(<uintptr_t>module)
-    if other is None:
-        return module
-    Py_INCREF(other)
-    Py_DECREF(<object>module)
-    return <PyObject *>other
+    cdef object found = <object>module
+    Py_DECREF(found)
+    if _substitute is not None:
+        found = _substitute(found)
+    Py_INCREF(found)
+    return <PyObject *>found
 
 
 cdef set _tracked = set()
@@ -1512,6 +1510,10 @@ class Plan:
 NOTHING = _NOTHING
 
 
+class UnfitBases(TypeError):
+    """A class cannot get its new bases; its arguments are the class and what CPython says."""
+
+
 def commit(plan, Image image_of_functions):
     """Do what was planned, all of it or nothing.
 
@@ -1570,7 +1572,10 @@ cdef int _commit(Journal journal, plan, Image layout) except -1:
     for owner, name in plan.inherited:
         journal.touch(owner, name)
     for old, bases in plan.bases:
-        journal.set_bases(old, bases)
+        try:
+            journal.set_bases(old, bases)
+        except TypeError as error:
+            raise UnfitBases(old, str(error)) from error
     for old, name, value in plan.python_classes:
         journal.set_attribute(old, name, NULL if value is _NOTHING else <PyObject *>value)
     hashed = [take_hashed(journal, where, members) for where, members in plan.hashed]

@@ -3,13 +3,14 @@
 A save that was not swapped in (it does not compile; the user wants to choose the moment) is not
 forgotten: a later one that concerns the same modules takes it along, so that no module is ever
 swapped in without the others that were changed with it. Saves that have nothing to do with each
-other do not wait for each other.
+other do not wait for each other. A body that raised is run again once something that it imports is
+new: that may be what it lacked.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from types import ModuleType
 from typing import Protocol
@@ -115,6 +116,11 @@ class Save:
         """Whether it has to go in together with another."""
         return not (self.names.isdisjoint(other.names) and self.paths.isdisjoint(other.paths))
 
+    def may_have_lacked(self, names: Iterable[str]) -> bool:
+        """Whether a body of it raised that had imported one of some modules, or a package of it."""
+        imports = {name for one in self.refused for name in one.imports}
+        return any(name == one or name.startswith(f"{one}.") for name in names for one in imports)
+
 
 class Pending:
     """The saves that do not run yet. Not thread-safe: see the locks of `LiveSession`.
@@ -143,7 +149,7 @@ class Pending:
             save = self._staged(save.paths.union(*(one.paths for one in related)), began)
         # What made a build fail is not known (a file that it did not find, maybe): try it again.
         saves = [self._staged(one.paths) if one.staged.failed else one for one in saves]
-        self._keep([*saves, save])
+        self._keep([*saves, save] if save.staged.failed else _with_another_try(saves, save))
 
     def _staged(self, batch: frozenset[str], began: float | None = None) -> Save:
         return Save(batch, self._updater.stage(batch), began)
@@ -183,3 +189,16 @@ class Pending:
     def errors(self) -> tuple[Unswapped, ...]:
         """All that stands in the way."""
         return tuple(error for save in self.saves for error in save.errors)
+
+
+def _with_another_try(saves: list[Save], save: Save) -> list[Save]:
+    """All saves, after the new one those whose bodies may have lacked just that."""
+    again: list[Save] = []
+    names = save.names
+    while found := [one for one in saves if one.may_have_lacked(names)]:
+        saves = [one for one in saves if one not in found]
+        again += found
+        names = frozenset().union(*(one.names for one in found))
+    for one in again:
+        one.refused, one.told = (), False
+    return [*saves, save, *again]

@@ -48,11 +48,14 @@ class Rebuilder:
         return [*folders, *(os.path.dirname(source.path) for source in packages)]
 
     def files(self) -> list[str]:
-        """All files that anything was built from, has errors in, or gets settings from."""
+        """All files that anything was built from, has errors in, or gets settings from.
+
+        With some that must not appear.
+        """
         folders = {os.path.dirname(path) for path in self._sources}
         places = map(pyproject_places, folders)
         settings = filter(None, (next(filter(os.path.isfile, some), "") for some in places))
-        inputs = (path for one in self._inputs.values() for path in one.files)
+        inputs = (path for one in self._inputs.values() for path in one.files | one.missing)
         errors = (found.path for one in self.failed.values() for found in one.diagnostics)
         named = (os.path.abspath(target) for target in self.targets if os.path.isfile(target))
         return [*named, *self._sources, *settings, *inputs, *errors]

@@ -45,6 +45,7 @@ class Unswapped:
             (its new code cannot take the place of the old in this process: restart).
         reason: Why, in words; of a body, with the traceback.
         diagnostics: What the compilers said.
+        imports: The modules that its new body imported before it raised.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Unswapped:
     kind: str
     reason: str
     diagnostics: tuple[Diagnostic, ...] = ()
+    imports: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -86,18 +86,21 @@ class Updater:
         self._began: float | None = None
 
     def files(self) -> list[str]:
-        """All files that the loaded modules were built from, err in, or get settings from."""
+        """All files that the loaded modules were built from, err in, or get settings from.
+
+        With some that must not appear.
+        """
         found: list[str] = []
         for loaded in loaded_modules().values():
             path = loaded.loader.source.path
             found.append(path)
             inputs = self._inputs_of(loaded)
-            found += inputs.files if inputs else ()
+            found += (inputs.files | inputs.missing) if inputs else ()
             places = pyproject_places(os.path.dirname(path))
             found += filter(None, [next(filter(os.path.isfile, places), "")])
         for failed in self._failed.values():
             found += [one.path for one in failed.diagnostics]
-        return found
+        return list(dict.fromkeys(found))
 
     def prepare(self) -> None:
         """Have what the first swap needs compiled, if anything can be swapped at all."""
@@ -276,7 +279,7 @@ class Updater:
         return "first" if one.image == self._quick.get(one.name) else ""
 
     def _is_wanted(self, loaded: Loaded, batch: frozenset[str] | None) -> bool:
-        if batch is None or loaded.name in self._failed:
+        if batch is None:
             return True
         if any(os.path.basename(path) in EVERYWHERE for path in batch):
             return True

@@ -413,16 +413,20 @@ def _note_owner(plan: Any, kind: type, dicts: set[int]) -> None:
 
 def pointer_entries(
     changing: list[Changing], others: dict[str, Lineage]
-) -> tuple[list[tuple[int, int]], dict[str, list[str]], list[str]]:
-    """Pointers of modules that do not change to functions and variables of those that do.
+) -> tuple[list[tuple[int, int]], dict[str, list[str]], list[tuple[str, str]]]:
+    """Pointers to functions and variables of the modules that change.
+
+    Those of other modules, and those of the modules of the swap itself: of their old images, whose
+    code may be under way, and of the new ones, where a module that cimports in a circle was bound
+    to what was there before.
 
     Returns:
-        (address, new value) of each; the importing modules, each with what it imports; and why a
-        pointer has nowhere to go.
+        (address, new value) of each; the importing modules, each with what it imports; and
+        (changing module, why a pointer to something of it has nowhere to go).
     """
     entries: list[tuple[int, int]] = []
     redirected: dict[str, list[str]] = {}
-    problems: list[str] = []
+    problems: list[tuple[str, str]] = []
     exports = {
         one.name: (
             patcher().exported(vars(one.shadow.loaded.module)),
@@ -430,19 +434,22 @@ def pointer_entries(
         )
         for one in changing
     }
-    for importer, lineage in others.items():
-        last = lineage.last
-        for address, facts in zip(last.image.pointers, last.facts.pointers, strict=True):
-            module, name = facts["module"], facts["name"]
+    importers = [(name, one.last.image, one.last.facts) for name, one in others.items()]
+    for one in changing:
+        importers.append((one.name, one.shadow.image, one.shadow.facts))
+        importers.append(("", one.lineage.last.image, one.lineage.last.facts))
+    for importer, image, facts in importers:
+        for address, pointer in zip(image.pointers, facts.pointers, strict=True):
+            module, name = pointer["module"], pointer["name"]
             before, after = exports.get(module, ({}, {}))
             if name not in before or patcher().pointed(address) != before[name][0]:
                 continue
-            if name not in after or after[name][1] != before[name][1]:
-                problems.append(
-                    f"{importer} uses {module}.{name}, which was '{before[name][1]}' and "
-                    + (f"is '{after[name][1]}'" if name in after else "is gone")
-                )
-                continue
-            entries.append((address, after[name][0]))
-            redirected.setdefault(importer, []).append(name)
+            if name in after and after[name][1] == before[name][1]:
+                entries.append((address, after[name][0]))
+                if importer in others:
+                    redirected.setdefault(importer, []).append(name)
+            elif importer:  # an old image is no longer what its module is: it may stay as it is
+                now = f"is '{after[name][1]}'" if name in after else "is gone"
+                was = f"which was '{before[name][1]}'"
+                problems.append((module, f"{importer} uses {module}.{name}, {was} and {now}"))
     return entries, redirected, problems

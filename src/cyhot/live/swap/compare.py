@@ -32,13 +32,16 @@ def refusals(
         name = str(one["name"])
         if name not in before:
             continue
-        if difference := layout_difference(str(before[name]["layout"]), str(one["layout"])):
+        had, has = tables.get(name, ()), [str(entry) for entry in one["table"]]
+        if not had and has:
+            found.append(f"cdef class {name}: it had no C methods and has some")
+        elif had and not has:
+            found.append(f"cdef class {name}: it had C methods and has none")
+        elif difference := layout_difference(str(before[name]["layout"]), str(one["layout"])):
             found.append(
                 f"cdef class {name}: {difference}; the instances that there are cannot be changed"
             )
-        elif reason := _table_refusal(
-            tables.get(name, ()), [str(entry) for entry in one["table"]], rooms.get(name, 0)
-        ):
+        elif reason := _table_refusal(had, has, rooms.get(name, 0)):
             found.append(f"cdef class {name}: {reason}")
     return found
 
@@ -93,12 +96,12 @@ def _told(field: tuple[str, str]) -> str:
 
 
 def _table_refusal(old: Sequence[str], new: Sequence[str], room: int) -> str:
-    if not old and new:
-        return "it had no C methods and has some"
+    # The last ones may go: their places in the table stay taken, and whoever calls them still, or
+    # has a copy of the table, finds the code that was there last.
     if any(was != now for was, now in zip(old, new, strict=False)):
         return (
-            "its C methods changed (only new ones behind all others, in a class that no cdef "
-            "class derives from, can be added while the program runs)"
+            "its C methods changed (only the last ones, in a class that no cdef class derives "
+            "from, can be added or removed while the program runs)"
         )
     if len(new) > room:
         return f"more than {SPARE} C methods were added since it was imported"
@@ -195,3 +198,31 @@ def in_order(cimports: Mapping[str, Iterable[str]]) -> list[str]:
     for name in sorted(cimports):
         visit(name)
     return done
+
+
+def entries(imports: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """Where circles of imports were entered.
+
+    Args:
+        imports: For each module the modules that it imports, in the order in which their imports
+            were complete.
+
+    Returns:
+        For each module the last one of those that import it and that it imports, directly or not;
+        itself where there is no such circle.
+    """
+    reached = {name: _reached(name, imports) for name in imports}
+    return {
+        name: [one for one in imports if one == name or (one in some and name in reached[one])][-1]
+        for name, some in reached.items()
+    }
+
+
+def _reached(name: str, imports: Mapping[str, Iterable[str]]) -> set[str]:
+    found: set[str] = set()
+    todo = [name]
+    while todo:
+        new = {one for one in imports[todo.pop()] if one in imports} - found
+        found |= new
+        todo += new
+    return found

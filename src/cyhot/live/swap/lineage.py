@@ -49,6 +49,19 @@ def loaded_modules() -> dict[str, Loaded]:
     return found
 
 
+def in_import_order() -> list[str]:
+    """All modules of the process, in the order in which their imports were complete.
+
+    importlib puts a module at the end of ``sys.modules`` once its body has run. A reload does so
+    again, so the first places that were seen are kept.
+    """
+    _places.update(dict.fromkeys(list(sys.modules)))
+    return [name for name in _places if name in sys.modules]
+
+
+_places: dict[str, None] = {}
+
+
 @dataclass(slots=True)
 class Generation:
     """One image of a module.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
+import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import BuiltinFunctionType, MethodType, ModuleType
 from typing import Any
 
 from .compare import Key, ambiguous
-from .lineage import Lineage
+from .lineage import Lineage, in_import_order
 from .patcher import patcher
 from .shadow import SPECIAL, Shadow
 
@@ -51,8 +52,13 @@ class Pairs:
         """Those with and without binding."""
         return [*self.functions, *self.builtins]
 
-    def find_classes(self, olds: dict[int, Any]) -> None:
-        """Pair the classes, and note the pairs in ``olds`` (the old one by the new's address)."""
+    def find_classes(self, olds: dict[int, Any], others: Sequence[Shadow]) -> None:
+        """Pair the classes.
+
+        Args:
+            olds: Takes the old one by the new's address.
+            others: The new versions of other modules.
+        """
         for facts, kind in zip(self._shadow.facts.types, self._shadow.image.types, strict=True):
             old = self._lineage.classes.get(str(facts["name"]))
             if old is None:
@@ -68,12 +74,40 @@ class Pairs:
             if name in before and before[name] is not kind:
                 self.python.append((before[name], kind))
                 olds[id(kind)] = before[name]
+        self._pair_called_for(olds, others)
         self._refuse_other_kinds(before, after)
         for old, kind in self.python:
             if reason := self._unfit(old, kind, olds):
                 self.refusals.append(f"class {kind.__qualname__}: {reason}")
             elif issubclass(kind, enum.Enum):
                 self._pair_members(old, kind, olds)
+
+    def _pair_called_for(self, olds: dict[int, Any], others: Sequence[Shadow]) -> None:
+        """Pair the classes that a call made: ``namedtuple("N", ...)``, ``Enum("E", ...)``.
+
+        Who makes one looks for the module that calls in a frame, which compiled code has not: all
+        say that they are of another module.
+        """
+        module, loaded = self._shadow.loaded.name, in_import_order()
+        sooner = loaded[: loaded.index(module)] if module in loaded else []
+        for name, new in list(self._new.items()):
+            old: Any = self._live.get(name)
+            if new is old or id(new) in olds or not (_is_named(old, name) and _is_named(new, name)):
+                continue
+            # One that is imported is in the module that it is from. (Old ones also are in those
+            # that have imported them from ours: these were complete later.)
+            if _is_in(sooner, name, old) or _is_in([old.__module__], name, old):
+                continue
+            if _is_in(loaded, name, new) or any(
+                _is_anothers(one, name, old, new) for one in others
+            ):
+                continue
+            if reason := self._unfit(old, new, olds):
+                self.notes.append(f"class {name}: what is held of it stays as it was: {reason}")
+                continue
+            type.__setattr__(new, "__module__", old.__module__)
+            self.python.append((old, new))
+            olds[id(new)] = old
 
     def _refuse_other_kinds(self, before: dict[str, type], after: dict[str, type]) -> None:
         compiled = {str(one["name"]) for one in self._shadow.facts.types}
@@ -96,6 +130,14 @@ class Pairs:
             return f"its __slots__ were {slots[0]!r} and are {slots[1]!r}"
         if old.__basicsize__ != new.__basicsize__ or old.__dictoffset__ != new.__dictoffset__:
             return "its instances had another layout"
+        was: Any = old.__base__
+        base: Any = olds.get(id(new.__base__), new.__base__)
+        if (was.__flags__ ^ base.__flags__) & GARBAGE_COLLECTED:
+            return (
+                f"its base class was {was.__qualname__} and is {base.__qualname__}, whose "
+                "instances are kept in memory in another way: the bases of a class cannot be "
+                "changed so"
+            )
         return ""
 
     def _pair_members(self, old: Any, new: Any, olds: dict[int, Any]) -> None:
@@ -223,8 +265,34 @@ def _python_classes(namespace: dict[str, Any]) -> dict[str, type]:
     return found
 
 
+def _is_named(kind: Any, name: str) -> bool:
+    """Whether it is a class that Python code made with a name at the top of a module."""
+    if not issubclass(type(kind), type) or not kind.__flags__ & HEAP:
+        return False
+    return bool(kind.__qualname__ == name)
+
+
+def _is_anothers(other: Shadow, name: str, old: type, new: type) -> bool:
+    """Whether a new class is imported from another new body, which has an old one of its own."""
+    if vars(other.module).get(name) is not new:
+        return False
+    return vars(other.loaded.module).get(name, old) is not old
+
+
+def _is_in(names: list[str], name: str, kind: type) -> bool:
+    """Whether one of some modules has a class under a name."""
+    modules = [sys.modules[one] for one in names if one in sys.modules]
+    return any(
+        object.__getattribute__(one, "__dict__").get(name) is kind  # (a lazy one stays so)
+        for one in modules
+        if issubclass(type(one), ModuleType)
+    )
+
+
 HEAP = 1 << 9
-"""Py_TPFLAGSHEAPTYPE: a class that a class statement made."""
+"""Py_TPFLAGS_HEAPTYPE: a class that a class statement made."""
+GARBAGE_COLLECTED = 1 << 14
+"""Py_TPFLAGS_HAVE_GC."""
 
 
 def module_pairs(shadow: Shadow) -> dict[int, Any]:

@@ -62,12 +62,8 @@ class Shadow:
         if self.image is None:
             raise Unknown(NO_TABLES)
 
-    def run(self, others: dict[int, ModuleType]) -> None:
+    def run(self) -> None:
         """Run the body.
-
-        Args:
-            others: The shadows of other modules, by the addresses of the modules that all others
-                import.
 
         Raises:
             BodyFailed: If it raises.
@@ -76,7 +72,6 @@ class Shadow:
         given = {name: live[name] for name in self.facts.guards if name in live}
         self.module.__dict__.update(given)
         self.image.track()
-        self.image.substitute_imports(others)
         try:
             self.loader.exec_module(self.module)
         except (KeyboardInterrupt, SystemExit):
@@ -84,7 +79,6 @@ class Shadow:
         except BaseException as error:
             raise BodyFailed(_told(error)) from error
         finally:
-            self.image.substitute_imports(None)
             self.image.untrack()
         self.generation = Generation(self.image, self.facts, self.path)
 

@@ -6,12 +6,12 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from types import ModuleType
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...errors import CompileError, SwapError
 from ..report import Swapped, SwapReport, Unswapped
+from .bodies import Bodies
 from .commitment import Changing, Heap, make_plan, pointer_entries
 from .compare import in_order, refusals
 from .lineage import (
@@ -24,7 +24,7 @@ from .lineage import (
 )
 from .pairs import module_pairs
 from .patcher import patcher, refusal
-from .shadow import BodyFailed, Shadow
+from .shadow import Shadow
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,7 @@ class _Swap:
         self.reasons: dict[str, list[str]] = {}
         self.lineages: dict[str, Lineage] = {}
         self.shadows: dict[str, Shadow] = {}
+        self.bodies = Bodies({})
         self.redirected: tuple[str, ...] = ()
         self.raised: BaseException | None = None
 
@@ -119,11 +120,10 @@ class _Swap:
         states = self._before()
         if isinstance(states, SwapReport):
             return states
-        order = in_order({name: one.facts.cimports for name, one in self.shadows.items()})
-        failed = self._run_bodies(order)
+        failed = self._run_bodies()
         if failed is not None:
             return failed
-        done, critical = self._exchange(order)
+        done, critical = self._exchange()
         if done is None:
             return self._refuse()
         self._after(states)
@@ -175,40 +175,40 @@ class _Swap:
 
     # The new bodies -------------------------------------------------------------------------------
 
-    def _run_bodies(self, order: list[str]) -> SwapReport | None:
-        others: dict[int, ModuleType] = {}
-        for name in order:
-            shadow = self.shadows[name]
-            try:
-                shadow.run(others)
-            except BodyFailed as failure:
-                patcher().take_tracked()
-                self.raised = failure.__cause__
-                return _refused([self.targets[name]], {name: str(failure)}, "body")
-            others[id(shadow.loaded.module)] = shadow.module
-        others.clear()
-        return None
+    def _run_bodies(self) -> SwapReport | None:
+        bodies = self.bodies = Bodies(self.shadows)
+        failed = bodies.run()
+        if failed is None:
+            return None
+        name, failure = failed
+        patcher().take_tracked()
+        self.raised = failure.__cause__
+        told = _refused([self.targets[name]], {name: str(failure)}, "body")
+        unswapped = tuple(replace(one, imports=bodies.imports[name]) for one in told.unswapped)
+        return replace(told, unswapped=unswapped)
 
     # The exchange ---------------------------------------------------------------------------------
 
-    def _exchange(self, order: list[str]) -> tuple[list[Changing] | None, float]:
+    def _exchange(self) -> tuple[list[Changing] | None, float]:
         collecting = gc.isenabled()
         gc.disable()  # what is planned for must be there when it is done
         try:
-            return self._exchange_now(order)
+            return self._exchange_now()
         finally:
             if collecting:
                 gc.enable()
 
-    def _exchange_now(self, order: list[str]) -> tuple[list[Changing] | None, float]:
+    def _exchange_now(self) -> tuple[list[Changing] | None, float]:
         # Before anything of ours holds new objects: it would be taken for a user's.
         heap = Heap(gc.get_objects())
         tracked = patcher().take_tracked()
+        # Those that others cimport from come first, since their classes are the others' bases.
+        order = in_order({name: one.facts.cimports for name, one in self.shadows.items()})
         changing = [Changing(self.lineages[name], self.shadows[name]) for name in order]
-        olds: dict[int, Any] = {}
+        olds: dict[int, Any] = {id(made): live for made, live in self.bodies.packages.values()}
         for one in changing:
             olds |= module_pairs(one.shadow)
-            one.pairs.find_classes(olds)
+            one.pairs.find_classes(olds, [two.shadow for two in changing if two is not one])
         for one in changing:
             one.pairs.find_functions(heap.functions, olds)
             one.pairs.find_references(olds)
@@ -217,8 +217,8 @@ class _Swap:
         others = self._others()
         entries, redirected, problems = pointer_entries(changing, others)
         self.redirected = tuple(sorted(redirected))
-        for problem in problems:
-            self._note(changing[0].name, f"{problem}. Restart the program")
+        for name, problem in problems:
+            self._note(name, f"{problem}. Restart the program")
         if self.reasons:
             return None, 0.0
         plan = make_plan(changing, olds, heap, tracked, others)
@@ -226,6 +226,13 @@ class _Swap:
         try:
             held = {address for _, address in heap.functions} | heap.builtins
             critical = self._commit(plan, changing, held)
+        except patcher().UnfitBases as error:
+            kind, text = error.args
+            for one in changing:
+                if any(kind is old for old, _ in one.pairs.python):
+                    reason = f"class {kind.__qualname__}: its bases cannot be changed so ({text})"
+                    self._note(one.name, f"{reason}. Restart the program")
+            return None, 0.0
         except Exception as error:
             for one in changing:
                 self._note(one.name, f"{type(error).__name__}: {error}. Restart the program")
