@@ -267,6 +267,20 @@ def test_pytest_and_spawned_processes_have_the_projects_settings(project: Projec
     assert run.stdout == "py py\n"
 
 
+def test_settings_that_are_asked_for_before_the_first_import_are_read_once(
+    project: Project,
+) -> None:
+    """Reading pyproject.toml imports modules, which asked for the settings in it."""
+    project.write("pyproject.toml", "[tool.cyhot]\nprofile = 'debug'\n")
+    program = """
+        import cyhot
+        from cyhot.hook import current_session
+        cyhot.install(watch=False)
+        print(current_session().process_settings()["profile"])
+    """
+    assert project.run(program).stdout == "debug\n"
+
+
 def test_a_folder_called_zip_is_a_folder(project: Project) -> None:
     project.write("x.zip/inside.pyx", "value = 1\n")
     program = (

@@ -110,7 +110,10 @@ class Finder:
                     if spec is not None:
                         return spec
                 break  # what is in none but the first takes the long way
-        if fullname.partition(".")[0] in _NEVER or get_ident() in self._resolving:
+        thread = get_ident()
+        if fullname.partition(".")[0] in _NEVER or thread in self._resolving:
+            return None
+        if thread in self.session.reading:
             return None
         settings = self._settings
         if settings is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from _thread import get_ident
 from importlib.machinery import EXTENSION_SUFFIXES
 
 from ..building.observe import Observer, Recent, exists, file_sig, is_settled
@@ -52,6 +53,7 @@ class Session:
         recent: Gives the observers of import statements.
         known: The modules that were found unchanged before.
         program: What was built for the program that runs.
+        reading: Threads that read a pyproject.toml just now: what they import is none of ours.
     """
 
     def __init__(self, installed: dict[str, object], origin: str = "install()") -> None:
@@ -64,6 +66,7 @@ class Session:
         self._read: dict[str, tuple[FileSig | None, int, Tables]] = {}
         self._resolved: dict[str, tuple[Tables, Settings]] = {}
         self._around: tuple[Settings, object, Surroundings, Store] | None = None
+        self.reading: set[int] = set()
         self.known = Known(self)
         self.program = Program(self)
 
@@ -147,9 +150,14 @@ class Session:
             kept: Tables | None = store.parsed(path, data)
             if kept is not None:
                 return kept
-            from ..settings_errors import parse_pyproject
+            thread = get_ident()
+            self.reading.add(thread)  # what is imported for it asks the finder, which asks for it
+            try:
+                from ..settings_errors import parse_pyproject
 
-            tables = parse_pyproject(path, data)
+                tables = parse_pyproject(path, data)
+            finally:
+                self.reading.discard(thread)
             store.keep_parsed(path, data, tables)
             return tables
 
