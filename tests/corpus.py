@@ -2,11 +2,12 @@
 
 Run as a script it is one side of the comparison, in a process of its own:
 
-    python corpus.py command|forked|cyhot|worker JOBS.json
+    python corpus.py command|forked|elsewhere|cyhot|worker JOBS.json
 
 - *command* is the truth: `python -m cython`, a new process for each source. It takes seconds each.
 - *forked* is what makes hundreds of sources affordable: a process that has imported Cython's
   compiler and compiled nothing forks a child for each source, which calls what the command calls.
+- *elsewhere* is that with other addresses: some of what Cython writes is in their order.
 - *cyhot* compiles all sources one after another in one process. That is the hard case: what one
   compile leaves behind must not show in the next.
 - *worker* compiles each source as the background compiler does: in a fork of a warm process, with
@@ -18,6 +19,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -142,6 +144,20 @@ def compile_by_command(jobs: Iterable[Job]) -> dict[str, str]:
     return result
 
 
+def compile_elsewhere(jobs: Iterable[Job]) -> dict[str, str]:
+    """Do the same in a process whose objects have other addresses, in any order.
+
+    Where a process begins to allocate is left to chance by the system, but only by whole pages, so
+    what Cython keeps in sets may come in the same order in many of them.
+    """
+    chance = random.SystemRandom()
+    sizes = range(0, 480, 16)
+    ballast = [bytes(size) for size in sizes for _ in range(chance.randrange(300))]
+    result = compile_forked(jobs)
+    del ballast
+    return result
+
+
 def compile_forked(jobs: Iterable[Job]) -> dict[str, str]:
     """Compile each job in a child of a process that is ready to, one child for each CPU."""
     for name in COMPILER_MODULES:
@@ -249,6 +265,7 @@ def _transpile(each: Job) -> str:
 SIDES = {
     "command": compile_by_command,
     "forked": compile_forked,
+    "elsewhere": compile_elsewhere,
     "cyhot": compile_by_cyhot,
     "worker": compile_by_worker,
 }

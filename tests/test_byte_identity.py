@@ -27,7 +27,7 @@ KNOWN = ("numpy_test.pyx: numpy_test.c: line 7663: ",)
 WHOLE = 600
 ENOUGH = 500
 # How often Cython is asked again where it and cyhot differ: see `varying`.
-ATTEMPTS = 12
+ATTEMPTS = 24
 # Most sources get no directives, as most users do. Not linetrace nor profile: with them the C of
 # any source with generated methods varies, and tells us nothing.
 DIRECTIVES: tuple[dict[str, bool], ...] = (
@@ -143,8 +143,9 @@ def varying(jobs: Sequence[Job], cwd: Path, tmp_path: Path) -> list[Job]:
         left = [each for each in jobs if each not in found]
         if not left:
             break
-        side = f"forked-{attempt}"
-        run_side("forked", left, cwd, tmp_path / side)
+        kind = ("forked", "elsewhere")[attempt % 2]
+        side = f"{kind}-{attempt}"
+        run_side(kind, left, cwd, tmp_path / side)
         found += [e for e in left if differing_files(e, tmp_path / "forked", tmp_path / side)]
     return found
 
