@@ -149,8 +149,7 @@ def make(parameters: Mapping[str, Sequence[str]], name: str, folder: str) -> Non
     Raises:
         Failed: If that is impossible.
     """
-    from .commands import Command, run_all
-    from .prepare import Failed
+    from .prepare import Failed, run
     from .toolchain import compile_flags, find_compiler, link_command, python_include_dirs
 
     wanted = want("")
@@ -165,7 +164,5 @@ def make(parameters: Mapping[str, Sequence[str]], name: str, folder: str) -> Non
     words = [*compiler.command, *flags, *include, "-c", _SOURCE, "-o", "look.o"]
     link = [*link_command("dev", compiler, False, {}), "look.o", "-o", _file_name()]
     for command in (words, link):
-        (done,) = run_all([Command(tuple(command), folder)], 1)
-        if done.status:
-            raise Failed(done.output, passing=done.status < 0)
+        run(command, folder)
     os.unlink(os.path.join(folder, "look.o"))

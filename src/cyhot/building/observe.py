@@ -148,12 +148,6 @@ def _is_launcher(path: str) -> bool:
     return os.path.islink(path) and os.path.basename(os.path.realpath(path)) in LAUNCHERS
 
 
-class Inserted(str):
-    """An entry of sys.path that is there for one build, and for no other thread (see `rooted`)."""
-
-    __slots__ = ()
-
-
 class _Thread(_local):
     root = ""
 
@@ -164,7 +158,7 @@ this_thread = _Thread()
 
 def path_entries() -> list[object]:
     """The entries of sys.path; before them the root of this thread, if it is not among them."""
-    entries: list[object] = [entry for entry in sys.path if type(entry) is not Inserted]
+    entries: list[object] = [*sys.path]
     root = this_thread.root
     if root and root not in _folders(entries):
         entries.insert(0, root)

@@ -19,10 +19,9 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from .cfiles import has_debug_information
-from .commands import Command, run_all
 from .depfile import parse as parse_depfile
 from .observe import LAUNCHERS, DirSig, FileSig, dir_sig, file_sig, hash_file, is_young
-from .prepare import Failed
+from .prepare import Failed, run
 from .store import Store, Want, make_want
 from .toolchain import Compiler
 
@@ -281,9 +280,7 @@ def make(parameters: Mapping[str, Sequence[str]], name: str, folder: str) -> Non
     kind = ("-x", "c++-header" if cplus else "c-header")
     out = ("-MD", "-MF", "depfile", *kind, os.path.join(folder, _NAME), "-o", made)
     words = (*parameters["words"], *(f"-I{path}" for path in folders), *out)
-    (done,) = run_all([Command(words, folder)], 1)
-    if done.status:
-        raise Failed(done.output, passing=done.status < 0)
+    run(words, folder)
     with open(os.path.join(folder, "depfile"), encoding="utf-8") as file:
         read = parse_depfile(file.read(), folder)
     os.unlink(os.path.join(folder, "depfile"))

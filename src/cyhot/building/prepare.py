@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 
 from . import looks, publish
+from .commands import Command, run_all
 from .store import Store, Want
 
 Maker = Callable[[Mapping[str, Sequence[str]], str, str], None]
@@ -30,6 +31,21 @@ class Failed(Exception):
     def __init__(self, told: str, *, passing: bool = False) -> None:
         super().__init__(told)
         self.passing = passing
+
+
+def run(words: Sequence[str], folder: str) -> None:
+    """Run a command of a `Maker`.
+
+    Args:
+        words: The command line.
+        folder: Where it runs.
+
+    Raises:
+        Failed: If it fails.
+    """
+    (done,) = run_all([Command(tuple(words), folder)], 1)
+    if done.status:
+        raise Failed(done.output, passing=done.status < 0)
 
 
 def is_ready(store: Store, want: Want) -> bool:

@@ -17,9 +17,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.machinery import EXTENSION_SUFFIXES
 
-from .commands import Command, run_all
 from .observe import CYTHON, Observer
-from .prepare import Failed
+from .prepare import Failed, run
 from .publish import withdraw_image
 from .store import SHARED, Store, Want, make_want
 from .toolchain import (
@@ -196,9 +195,7 @@ def make(parameters: Mapping[str, Sequence[str]], name: str, folder: str) -> Non
     compile_ = (*parameters["compile"], *folders, "-c", source, "-o", f"{stem}.o")
     link = (*parameters["link"], f"{stem}.o", "-o", stem + EXTENSION_SUFFIXES[0])
     for words in (compile_, link):
-        (done,) = run_all([Command(words, folder)], 1)
-        if done.status:
-            raise Failed(done.output, passing=done.status < 0)
+        run(words, folder)
     for rest in (source, f"{stem}.o"):
         os.unlink(os.path.join(folder, rest))
     made = os.path.join(folder, stem + EXTENSION_SUFFIXES[0])

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import CompileError, Diagnostic, read_source
 from ..events import CommandRun
-from . import pch, publish, rooted, seldom, shared
+from . import pch, publish, seldom, shared
 from .assemble import Inputs, probe_headers, probe_libraries
 from .cfiles import has_debug_information, note_traced, settle, source_root
 from .commands import Command, Finished, run_all
@@ -227,8 +227,7 @@ class Attempt:
             line_directives=spec.profile == "debug",
             shared=helpers,
         )
-        with rooted.on_sys_path():
-            result = transpile(request)
+        result = transpile(request)
         self.asked = request
         self.steps.append(("cython", *request.options()))
         self.warnings.extend(result.warnings)

@@ -15,7 +15,6 @@ import errno
 import gc
 import os
 import re
-import sys
 import threading
 import time
 import traceback
@@ -29,7 +28,7 @@ from ..errors import CompileError, Diagnostic, Severity, excerpt, read_source
 from .cimports import leading_cimports
 from .graph import Lookup, search
 from .inputs import Prober
-from .observe import FileSig, file_sig, hash_file, is_young, search_path
+from .observe import FileSig, file_sig, hash_file, is_young, path_entries, search_path
 from .pristine import Pristine
 
 _lock = threading.RLock()
@@ -707,7 +706,8 @@ def _context_class() -> Any:
             source_file_path: Any = None,
         ) -> Any:
             # Cython's own method, but for what on sys.path is no path: it would stumble over it.
-            entries = [e for e in sys.path if isinstance(e, (str, os.PathLike))] if sys_path else []
+            entries = path_entries() if sys_path else []
+            entries = [entry for entry in entries if isinstance(entry, (str, os.PathLike))]
             found = Main.search_include_directories(
                 (*self.include_directories, *entries, Main.standard_include_path),
                 qualified_name, suffix or "", source_pos, include, source_file_path,

@@ -22,7 +22,14 @@ from ..building.observe import SHARED_NS, dir_sig, exists, file_sig
 from ..building.request import Source
 from ..settings import Settings, matches
 from .known import RIVALS, rivals
-from .loader import FallbackLoader, KnownLoader, Loader, Reloader, WrappingLoader
+from .loader import (
+    FallbackLoader,
+    KnownLoader,
+    Loader,
+    Reloader,
+    WrappingLoader,
+    hide_frames,
+)
 from .session import Session, holds_libraries
 
 TYPE_CHECKING = False
@@ -76,8 +83,8 @@ class Finder:
                     matches(settings.strings(name), "")  # imports what matching needs
                 self._takes_all = not settings.strings("include") and not settings["exclude"]
                 self._settings = settings
-            except ValueError as error:
-                error.__traceback__ = None  # who read pyproject.toml helps nobody
+            except Exception as error:
+                hide_frames(error)
                 raise
             finally:
                 self._resolving.discard(thread)

@@ -92,7 +92,7 @@ class Loader(ExtensionFileLoader):
         try:
             image = self._image(self.session.recent.observer())
         except (Exception, KeyboardInterrupt) as error:
-            _hide_frames(error)
+            hide_frames(error)
             raise
         try:
             module = self._map(image, spec)
@@ -104,7 +104,7 @@ class Loader(ExtensionFileLoader):
                     raise
                 image = self.image()
             except (Exception, KeyboardInterrupt) as told:
-                _hide_frames(told)
+                hide_frames(told)
                 raise
             module = self._map(image, spec)
         spec.cached = image
@@ -164,7 +164,7 @@ class Loader(ExtensionFileLoader):
         return runner(self)
 
 
-def _hide_frames(error: BaseException) -> None:
+def hide_frames(error: BaseException) -> None:
     """Which of our functions noticed what is wrong with a source, or Ctrl-C, helps nobody."""
     if type(error).__module__ == "cyhot.errors" or isinstance(error, KeyboardInterrupt):
         error.__traceback__ = None
@@ -257,7 +257,7 @@ class Reloader(Loader):
         try:
             image = self.image()
         except (Exception, KeyboardInterrupt) as error:
-            _hide_frames(error)
+            hide_frames(error)
             raise
         from importlib import import_module
 
